@@ -1,0 +1,60 @@
+# Two commands for users: make scan, make test. The rest is for who changes the code; see CONTRIBUTING.md.
+
+GO          ?= go
+STATICCHECK  = honnef.co/go/tools/cmd/staticcheck@v0.8.2
+GOVULNCHECK  = golang.org/x/vuln/cmd/govulncheck@v1.9.0
+BENCHSTAT    = golang.org/x/perf/cmd/benchstat@latest
+FUZZTIME    ?= 2s
+ARGS        ?=
+
+.PHONY: scan test build vet lint race cross fuzz bench vuln clean
+
+# Without LIST: the list of the embedded lab, on loopback. With LIST=file: real URLs. ARGS adds flags.
+scan: build
+ifdef LIST
+	bin/sonde scan $(ARGS) -o results.jsonl -- $(LIST)
+else
+	bin/sonde scan --lab $(ARGS) -o results.jsonl testdata/urls.txt
+endif
+
+test: vet lint cross race fuzz
+
+build:
+	$(GO) build -o bin/sonde ./cmd/sonde
+
+vet:
+	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo "run gofmt -w on these files" >&2; exit 1; }
+	$(GO) vet ./...
+
+lint:
+	$(GO) run $(STATICCHECK) ./...
+
+# Tests included: what only compiles on Linux must say so by its file name.
+cross:
+	GOOS=darwin GOARCH=arm64 $(GO) vet ./...
+	GOOS=windows GOARCH=amd64 $(GO) vet ./...
+	GOOS=linux GOARCH=arm64 $(GO) build ./...
+	GOOS=darwin GOARCH=arm64 $(GO) build ./...
+	GOOS=windows GOARCH=amd64 $(GO) build ./...
+
+race:
+	$(GO) test -race ./...
+
+# A short run of each fuzz target; FUZZTIME=10m for a long one.
+fuzz:
+	@for pkg in $$($(GO) list ./...); do \
+		for target in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz'); do \
+			echo "fuzz $$pkg $$target"; \
+			$(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$pkg > .fuzz.log 2>&1 || { cat .fuzz.log; rm -f .fuzz.log; exit 1; }; \
+		done; \
+	done; rm -f .fuzz.log
+
+# sonde beside its peers; compare with: go run $(BENCHSTAT) -col /client bench.txt
+bench:
+	$(GO) test -run '^$$' -bench . -count 3 ./bench | tee bench.txt
+
+vuln:
+	$(GO) run $(GOVULNCHECK) ./...
+
+clean:
+	rm -rf bin results.jsonl bench.txt .fuzz.log

@@ -1,0 +1,163 @@
+package wire
+
+import (
+	"bytes"
+	"errors"
+)
+
+const protocol = "HTTP/"
+
+// errGarbage is ErrIncomplete for bytes that are no status line, whatever follows.
+var errGarbage = errors.New("wire: no status line")
+
+// greetings are first bytes of other protocols that the general shapes of
+// otherProtocol do not cover.
+var greetings = [...]string{
+	"SSH-",     // RFC 4253 section 4.2
+	"+OK",      // POP3
+	"-ERR",     // POP3, Redis
+	"* OK",     // IMAP
+	"* BYE",    // IMAP
+	"RFB 0",    // VNC
+	"AMQP",     // AMQP's protocol header
+	"\x15\x03", // TLS alert: plain HTTP was sent to a TLS port
+}
+
+// start passes over one empty line and sees whether a status line begins. It
+// returns nil when one does, ErrIncomplete while that is open, and errGarbage
+// when none can come.
+func (h *ResponseHead) start(b []byte) error {
+	for {
+		p := b[h.line:]
+		if len(p) >= len(protocol) && string(p[:len(protocol)]) == protocol {
+			h.stage = stageStatusLine
+			return nil
+		}
+		if len(p) == 0 || string(p) == "\r" {
+			return ErrIncomplete
+		}
+		empty := 0 // length of an empty line
+		switch {
+		case p[0] == '\n':
+			empty = 1
+		case p[0] == '\r' && p[1] == '\n':
+			empty = 2
+		case p[0] == '\r':
+			return ErrStatusLine
+		case len(p) < len(protocol) && string(p) == protocol[:len(p)]:
+			return ErrIncomplete
+		case otherProtocol(p):
+			return ErrNotHTTP
+		default:
+			return errGarbage
+		}
+		if h.Anomalies&LeadingCRLF != 0 {
+			return ErrStatusLine
+		}
+		h.Anomalies |= LeadingCRLF
+		if empty == 1 {
+			h.Anomalies |= BareLF
+		}
+		h.line += empty
+		h.scan = h.line
+	}
+}
+
+// otherProtocol says whether b begins like the first line of another protocol.
+// It looks at a prefix of bounded length, and what is true of a prefix is true
+// of all that it begins, so that the answer does not depend on how b was cut.
+func otherProtocol(b []byte) bool {
+	for _, g := range greetings {
+		if len(b) >= len(g) && string(b[:len(g)]) == g {
+			return true
+		}
+	}
+	const longest = 16 // letters in a protocol's name
+	word := 0
+	for word < len(b) && word <= longest && isLetter(b[word]) {
+		word++
+	}
+	rest := b[word:]
+	switch {
+	case word > longest:
+		return false
+	case word == 0: // 220 mail.example, 220-mail.example
+		return len(rest) > 3 && threeDigits(rest) && (rest[3] == ' ' || rest[3] == '-')
+	case len(rest) > 1 && rest[0] == '/': // RTSP/1.0
+		return isDigit(rest[1])
+	}
+	return len(rest) > 3 && rest[0] == ' ' && threeDigits(rest[1:]) // ICY 200
+}
+
+func threeDigits(b []byte) bool {
+	return isDigit(b[0]) && isDigit(b[1]) && isDigit(b[2])
+}
+
+// statusLine reads "HTTP/1.1 200 OK"; "HTTP/" has been seen.
+func (h *ResponseHead) statusLine(b []byte) error {
+	end, next := h.nextLine(b)
+	if next == 0 {
+		return ErrIncomplete
+	}
+	line := b[h.line:end]
+	if bytes.IndexByte(line, 0) >= 0 || bytes.IndexByte(line, '\r') >= 0 {
+		return ErrStatusLine
+	}
+	minor, rest, err := version(line[len(protocol):])
+	if err != nil {
+		return err
+	}
+	spaces := 0
+	for spaces < len(rest) && rest[spaces] == ' ' {
+		spaces++
+	}
+	code, reason, err := statusCode(rest[spaces:])
+	switch {
+	case spaces == 0:
+		return ErrStatusLine
+	case err != nil:
+		return err
+	case minor > 1:
+		h.Anomalies |= VersionMinor
+	}
+	if spaces > 1 {
+		h.Anomalies |= StatusLineSpace
+	}
+	if code >= 600 {
+		h.Anomalies |= StatusRange
+	}
+	h.StatusCode, h.Minor = code, min(minor, 1)
+	h.reason = span{value: uint32(end - len(reason)), valueEnd: uint32(end)}
+	h.stage = stageFields
+	h.line, h.scan = next, next
+	return nil
+}
+
+// version reads what follows "HTTP/". A number that is not 1.x is ErrVersion.
+func version(b []byte) (minor int, rest []byte, err error) {
+	if len(b) < 3 || b[0] != '1' || b[1] != '.' || !isDigit(b[2]) ||
+		len(b) > 3 && isDigit(b[3]) {
+		return 0, nil, ErrVersion
+	}
+	return int(b[2] - '0'), b[3:], nil
+}
+
+// statusCode reads the code and, after one space, the reason phrase. A missing
+// code, and one with something glued to it, is ErrStatusLine; what is there and
+// is no code is ErrStatusCode.
+func statusCode(b []byte) (code int, reason []byte, err error) {
+	switch {
+	case len(b) == 0:
+		return 0, nil, ErrStatusLine
+	case len(b) < 3 || !threeDigits(b) || b[0] == '0' || len(b) > 3 && isDigit(b[3]):
+		return 0, nil, ErrStatusCode
+	}
+	code = int(b[0]-'0')*100 + int(b[1]-'0')*10 + int(b[2]-'0')
+	switch {
+	case len(b) == 3:
+		return code, nil, nil
+	case b[3] != ' ':
+		return 0, nil, ErrStatusLine
+	}
+	return code, b[4:], nil
+}

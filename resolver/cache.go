@@ -1,0 +1,157 @@
+package resolver
+
+import (
+	"hash/maphash"
+	"sync"
+	"time"
+)
+
+const (
+	defaultEntries = 65536
+	maxShards      = 64
+)
+
+// key is one question to one set of servers.
+type key struct {
+	name   string
+	family Family
+	set    uint64
+}
+
+// entry is the outcome of a look-up, shared by everyone who waited for it and, while it lives, kept in the cache. It does not change.
+type entry struct {
+	answer  Answer // as the one sees it who asked
+	err     *Error // nil for a success
+	firstAt time.Time
+	life    time.Duration
+
+	key        key
+	expires    time.Time
+	prev, next *entry // guarded by the shard
+}
+
+// shard is a part of the cache: entries in order of use, and the look-ups that are under way.
+type shard struct {
+	mu      sync.Mutex
+	entries map[key]*entry
+	flights map[key]*flight
+	limit   int
+	ring    entry // ring.next was used last, ring.prev longest ago
+}
+
+// cache holds outcomes for their TTL on the monotonic clock, at most so many. Every name has one shard for all its keys.
+type cache struct {
+	seed   maphash.Seed
+	shards []shard
+}
+
+// newCache returns a cache for so many entries; none with a negative number.
+func newCache(entries int) *cache {
+	n := 1
+	for n < maxShards && entries >= 2*n*64 {
+		n *= 2
+	}
+	c := &cache{seed: maphash.MakeSeed(), shards: make([]shard, n)}
+	for i := range c.shards {
+		sh := &c.shards[i]
+		sh.entries, sh.flights = map[key]*entry{}, map[key]*flight{}
+		sh.limit = max(entries, 0) / n
+		sh.ring.prev, sh.ring.next = &sh.ring, &sh.ring
+	}
+	return c
+}
+
+// shard returns the part that the name belongs to.
+func (c *cache) shard(name string) *shard {
+	return &c.shards[maphash.String(c.seed, name)%uint64(len(c.shards))]
+}
+
+// get returns the entry of k if it still lives. The caller holds the lock.
+func (sh *shard) get(k key, now time.Time) *entry {
+	e := sh.entries[k]
+	if e == nil {
+		return nil
+	}
+	sh.unlink(e)
+	if !now.Before(e.expires) {
+		delete(sh.entries, k)
+		return nil
+	}
+	sh.link(e)
+	return e
+}
+
+// put keeps e for its life. What lives for no time at all is not kept: it serves only those who wait already. The caller holds the lock.
+func (sh *shard) put(k key, e *entry, now time.Time) {
+	if e.life <= 0 || sh.limit == 0 {
+		return
+	}
+	if old := sh.entries[k]; old != nil {
+		sh.unlink(old)
+	} else if len(sh.entries) >= sh.limit {
+		oldest := sh.ring.prev
+		sh.unlink(oldest)
+		delete(sh.entries, oldest.key)
+	}
+	e.key, e.expires = k, now.Add(e.life)
+	sh.entries[k] = e
+	sh.link(e)
+}
+
+func (sh *shard) link(e *entry) {
+	e.prev, e.next = &sh.ring, sh.ring.next
+	e.prev.next, e.next.prev = e, e
+}
+
+func (sh *shard) unlink(e *entry) {
+	e.prev.next, e.next.prev = e.next, e.prev
+	e.prev, e.next = nil, nil
+}
+
+// len counts the entries, expired ones too.
+func (c *cache) len() int {
+	n := 0
+	for i := range c.shards {
+		c.shards[i].mu.Lock()
+		n += len(c.shards[i].entries)
+		c.shards[i].mu.Unlock()
+	}
+	return n
+}
+
+// fresh returns the answer for a caller who waited since start.
+func (e *entry) fresh(start time.Time, shared bool) (Answer, error) {
+	a := e.answer
+	a.Shared = shared
+	if !a.Arrived.IsZero() {
+		if a.Arrived.Before(start) { // it was on its way to the look-up that this one joined
+			a.Arrived = start
+		}
+		a.All = a.Arrived.Sub(start)
+	}
+	if !e.firstAt.IsZero() {
+		a.First = max(e.firstAt.Sub(start), 0)
+	}
+	return a, e.error()
+}
+
+// cached returns the answer from the cache: what is left of its TTL, and no times of a wire that it did not see.
+func (e *entry) cached(now time.Time) (Answer, error) {
+	a := e.answer
+	a.Cached, a.Attempts, a.Queued = true, 0, 0
+	a.Arrived, a.Kernel = time.Time{}, false
+	age := e.life - e.expires.Sub(now)
+	a.TTL = max(a.TTL-age, 0)
+	for _, out := range [...]*FamilyOutcome{&a.A, &a.AAAA} {
+		out.TTL, out.Arrived = max(out.TTL-age, 0), time.Time{}
+	}
+	return a, e.error()
+}
+
+// error returns the entry's error as an interface that is nil when there is none.
+func (e *entry) error() error {
+	if e.err == nil {
+		return nil
+	}
+	return e.err
+}

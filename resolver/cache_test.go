@@ -1,0 +1,193 @@
+package resolver
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/miekg/dns"
+)
+
+func entryFor(life time.Duration) *entry {
+	return &entry{life: life, answer: Answer{TTL: life, A: FamilyOutcome{Asked: true, TTL: life + time.Second}}}
+}
+
+func TestEntryLivesForItsTTL(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCache(100)
+		sh, k := c.shard("a.example"), key{name: "a.example"}
+		sh.put(k, entryFor(10*time.Second), time.Now())
+		time.Sleep(4 * time.Second)
+		now := time.Now()
+		e := sh.get(k, now)
+		if e == nil {
+			t.Fatal("gone before its time")
+		}
+		if a, err := e.cached(now); err != nil || a.TTL != 6*time.Second || a.A.TTL != 7*time.Second || !a.Cached {
+			t.Errorf("%+v, %v", a, err)
+		}
+		time.Sleep(6*time.Second - 1)
+		if sh.get(k, time.Now()) == nil {
+			t.Error("gone before its time")
+		}
+		time.Sleep(time.Nanosecond)
+		if sh.get(k, time.Now()) != nil || c.len() != 0 {
+			t.Error("there after its time")
+		}
+	})
+}
+
+func TestNoLifeIsNotKept(t *testing.T) {
+	c := newCache(100)
+	sh, k := c.shard("a.example"), key{name: "a.example"}
+	sh.put(k, entryFor(0), time.Now())
+	if c.len() != 0 {
+		t.Error("an entry with TTL 0 was kept")
+	}
+}
+
+func TestCacheIsBoundedAndForgetsTheLeastUsed(t *testing.T) {
+	now := time.Now()
+	for _, size := range []int{1, 2, 100, 1000, 8192} {
+		c := newCache(size)
+		for i := range 3 * size {
+			name := fmt.Sprint("n", i)
+			c.shard(name).put(key{name: name}, entryFor(time.Hour), now)
+		}
+		if n := c.len(); n > size || n < size*9/10 {
+			t.Errorf("%d entries in a cache for %d", n, size)
+		}
+	}
+	c := newCache(2)
+	sh := c.shard("")
+	for _, name := range []string{"a", "b", "a", "c"} {
+		if sh.get(key{name: name}, now) == nil {
+			sh.put(key{name: name}, entryFor(time.Hour), now)
+		}
+	}
+	if sh.get(key{name: "a"}, now) == nil || sh.get(key{name: "b"}, now) != nil || sh.get(key{name: "c"}, now) == nil {
+		t.Error("forgot another one than the least used")
+	}
+	none := newCache(-1)
+	none.shard("a").put(key{name: "a"}, entryFor(time.Hour), now)
+	if none.len() != 0 {
+		t.Error("a cache where none was wanted")
+	}
+}
+
+func TestKeyIncludesTheServers(t *testing.T) {
+	c, now := newCache(10), time.Now()
+	sh := c.shard("a.example")
+	sh.put(key{name: "a.example", set: 1}, entryFor(time.Hour), now)
+	if sh.get(key{name: "a.example", set: 2}, now) != nil {
+		t.Error("an answer of other servers")
+	}
+}
+
+// TestWhatIsKept asks twice for every name and looks at who answered the second time.
+func TestWhatIsKept(t *testing.T) {
+	tests := []struct {
+		name   string
+		answer func(*request)
+		life   time.Duration // 0: not kept
+		err    error
+	}{
+		{"addresses", zone("a.example. 300 IN A 192.0.2.1"), 300 * time.Second, nil},
+		{"addresses for a week", zone("a.example. 604800 IN A 192.0.2.1"), 86400 * time.Second, nil},
+		{"TTL 0", zone("a.example. 0 IN A 192.0.2.1"), 0, nil},
+		{"TTL 2^31", zone("a.example. 2147483648 IN A 192.0.2.1"), 0, nil},
+		{"NXDOMAIN", rcodeWith(dns.RcodeNameError, rootSOA), time.Minute, ErrNXDomain},
+		{"NXDOMAIN without SOA", rcode(dns.RcodeNameError), 0, ErrNXDomain},
+		{"NODATA", rcodeWith(dns.RcodeSuccess, rootSOA), time.Minute, ErrNoAddress},
+		{"NODATA without SOA", rcode(dns.RcodeSuccess), 0, ErrNoAddress},
+		{"NODATA with a SOA beside the name", rcodeWith(dns.RcodeSuccess, "b.example. 60 IN SOA a. b. 1 1 1 1 60"), 0, ErrNoAddress},
+		{"SERVFAIL", rcode(dns.RcodeServerFailure), 5 * time.Second, ErrServFail},
+		{"REFUSED", rcode(dns.RcodeRefused), 5 * time.Second, ErrRefused},
+		{"loop", rcodeWith(dns.RcodeSuccess, "a.example. 9 IN CNAME a.example."), 5 * time.Second, ErrCNAMELoop},
+		{"timeout", silent, 5 * time.Second, ErrTimeout},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			s := newServer(t, tt.answer)
+			r := newTestWith(t, Config{Timeout: 300 * time.Millisecond}, briskPace, s)
+			first, err := lookUp(t, r, "a.example", IPv4)
+			if !errors.Is(err, tt.err) || first.Cached {
+				t.Fatalf("%+v, %v", first, err)
+			}
+			sh := r.cache.shard("a.example")
+			e := sh.get(key{"a.example", IPv4, r.sets.Load()}, time.Now())
+			if (e != nil) != (tt.life > 0) || e != nil && e.life != tt.life {
+				t.Fatalf("kept: %+v, want for %v", e, tt.life)
+			}
+			if e == nil {
+				return
+			}
+			again, err := lookUp(t, r, "a.example", IPv4)
+			if !errors.Is(err, tt.err) || !again.Cached || again.RCode != first.RCode || again.Server != first.Server {
+				t.Errorf("%+v, %v", again, err)
+			}
+		})
+	}
+}
+
+func rcodeWith(code int, records ...string) func(*request) {
+	return func(rq *request) { rq.answer(code, records...) }
+}
+
+func TestGoodHalfIsKeptBesideASpoiltOne(t *testing.T) {
+	s := newServer(t, func(rq *request) {
+		if strings.HasSuffix(rq.question(), "AAAA") {
+			rq.answer(dns.RcodeSuccess) // NODATA without a SOA
+		} else {
+			rq.answer(dns.RcodeSuccess, recordA)
+		}
+	})
+	r := newTest(t, s)
+	if a := mustLookUp(t, r, "a.example", Any, "192.0.2.1"); a.Attempts != 2 {
+		t.Errorf("%+v", a)
+	}
+	if a := mustLookUp(t, r, "a.example", Any, "192.0.2.1"); a.Attempts != 1 || a.Cached || a.A.Err != nil || a.AAAA.Err != ErrNoAddress {
+		t.Errorf("%+v", a)
+	}
+	if a := mustLookUp(t, r, "a.example", IPv4, "192.0.2.1"); !a.Cached || a.Server != s.addr {
+		t.Errorf("%+v", a)
+	}
+}
+
+func TestNameInTheCacheIsNotTheCallersMemory(t *testing.T) {
+	s := newServer(t, zone(recordA))
+	r := newTest(t, s)
+	line := []byte("a.example and a long line after it")
+	mustLookUp(t, r, string(line[:9]), IPv4, "192.0.2.1")
+	e := r.cache.shard("a.example").get(key{"a.example", IPv4, r.sets.Load()}, time.Now())
+	if e == nil || e.answer.Name != "a.example" || e.key.name != "a.example" {
+		t.Errorf("%+v", e)
+	}
+}
+
+func TestDecisiveOutcome(t *testing.T) {
+	tests := []struct {
+		a, b error
+		want error
+	}{
+		{nil, ErrServFail, nil}, {ErrServFail, nil, nil}, {ErrNXDomain, ErrNXDomain, ErrNXDomain},
+		{ErrNoAddress, ErrNXDomain, ErrNoAddress}, {ErrNXDomain, ErrNoAddress, ErrNoAddress},
+		{ErrNoAddress, ErrServFail, ErrServFail}, {ErrServFail, ErrNoAddress, ErrServFail},
+		{ErrNXDomain, ErrTimeout, ErrNXDomain}, {ErrTimeout, ErrNXDomain, ErrNXDomain},
+		{ErrTimeout, ErrServFail, ErrServFail}, {ErrServFail, ErrTimeout, ErrServFail},
+		{ErrLocal, ErrTimeout, ErrTimeout}, {ErrUnreachable, ErrRefused, ErrRefused},
+	}
+	for _, tt := range tests {
+		a, b := result{asked: true, err: tt.a}, result{asked: true, err: tt.b}
+		if got := decisive(&a, &b).err; got != tt.want {
+			t.Errorf("A %v, AAAA %v: %v, want %v", tt.a, tt.b, got, tt.want)
+		}
+	}
+	only := result{asked: true, err: ErrTimeout}
+	if decisive(&only, &result{}) != &only || decisive(&result{}, &only) != &only {
+		t.Error("a family that was not asked for decides")
+	}
+}

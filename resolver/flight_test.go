@@ -1,0 +1,159 @@
+package resolver
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/miekg/dns"
+)
+
+// waitFor waits until a flight for a.example has so many waiters.
+func waitFor(r *Resolver, waiters int) {
+	sh := r.cache.shard("a.example")
+	k := key{"a.example", IPv4, r.sets.Load()}
+	for {
+		sh.mu.Lock()
+		f := sh.flights[k]
+		n := 0
+		if f != nil {
+			n = f.waiters
+		}
+		sh.mu.Unlock()
+		if n == waiters {
+			return
+		}
+		time.Sleep(100 * time.Microsecond) // a state without an event to wait for
+	}
+}
+
+type outcome struct {
+	answer Answer
+	err    error
+}
+
+// background looks a.example up in a goroutine.
+func background(ctx context.Context, r *Resolver, deadline time.Time) chan outcome {
+	got := make(chan outcome, 1)
+	go func() {
+		a, err := r.LookUp(ctx, "a.example", IPv4, deadline)
+		got <- outcome{a, err}
+	}()
+	return got
+}
+
+// holding is a server that keeps requests until they are released.
+func holding(t *testing.T) (*server, chan *request) {
+	held := make(chan *request, 16)
+	return newServer(t, func(rq *request) { held <- rq }), held
+}
+
+func TestSameQuestionIsAskedOnce(t *testing.T) {
+	s, held := holding(t)
+	r := newTestWith(t, Config{}, usualPace, s)
+	lead := background(context.Background(), r, time.Time{})
+	waitFor(r, 1)
+	var joined []chan outcome
+	for range 9 {
+		joined = append(joined, background(context.Background(), r, time.Time{}))
+	}
+	waitFor(r, 10)
+	(<-held).answer(dns.RcodeSuccess, "a.example. 0 IN A 192.0.2.1") // TTL 0 serves those who wait
+	first := <-lead
+	if first.err != nil || first.answer.Shared || first.answer.Cached {
+		t.Errorf("%+v", first)
+	}
+	for _, j := range joined {
+		got := <-j
+		if got.err != nil || !got.answer.Shared || got.answer.Cached || texts(got.answer.Addrs) != "192.0.2.1" || got.answer.Attempts != 1 || got.answer.All < 0 {
+			t.Errorf("%+v", got)
+		}
+	}
+	if n := len(s.requests()); n != 1 || r.cache.len() != 0 {
+		t.Errorf("asked %d times, %d kept", n, r.cache.len())
+	}
+}
+
+func TestSharedLookUpOutlivesItsFirstCaller(t *testing.T) {
+	for name, leave := range map[string]func(cancel func()) time.Time{
+		"canceled": func(cancel func()) time.Time { time.AfterFunc(10*time.Millisecond, cancel); return time.Time{} },
+		"deadline": func(func()) time.Time { return time.Now().Add(20 * time.Millisecond) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, held := holding(t)
+			r := newTestWith(t, Config{}, usualPace, s)
+			ctx, cancel := context.WithCancel(context.Background())
+			defer cancel()
+			rqs := make(chan *request, 1)
+			go func() { rqs <- <-held }()
+			deadline := leave(func() {})
+			lead := background(ctx, r, deadline)
+			waitFor(r, 1)
+			join := background(context.Background(), r, time.Time{})
+			if deadline.IsZero() {
+				waitFor(r, 2)
+				cancel()
+			}
+			got := <-lead
+			want := context.Canceled
+			if !deadline.IsZero() {
+				want = ErrTimeout
+			}
+			if !errors.Is(got.err, want) || got.answer.Attempts != 1 || got.answer.Server != s.addr {
+				t.Errorf("%+v", got)
+			}
+			(<-rqs).answer(dns.RcodeSuccess, recordA)
+			if got := <-join; got.err != nil || texts(got.answer.Addrs) != "192.0.2.1" {
+				t.Errorf("%+v", got)
+			}
+			if n := len(s.requests()); n != 1 {
+				t.Errorf("asked %d times", n)
+			}
+		})
+	}
+}
+
+func TestSharedLookUpStopsWithItsLastWaiter(t *testing.T) {
+	s, held := holding(t)
+	r := newTestWith(t, Config{Sockets: 1}, usualPace, s)
+	ctx, cancel := context.WithCancel(context.Background())
+	lead := background(ctx, r, time.Time{})
+	waitFor(r, 1)
+	join := background(ctx, r, time.Time{})
+	waitFor(r, 2)
+	<-held
+	cancel()
+	for _, c := range []chan outcome{lead, join} {
+		if got := <-c; !errors.Is(got.err, context.Canceled) {
+			t.Errorf("%+v", got)
+		}
+	}
+	waitFor(r, 0)
+	up := r.upstreams[s.addr]
+	for { // the goroutine that ran it on gives its place back
+		up.mu.Lock()
+		n := up.inFlight
+		up.mu.Unlock()
+		if n == 0 {
+			break
+		}
+		time.Sleep(100 * time.Microsecond)
+	}
+}
+
+func TestCallersInAHurryAloneTakeTheLookUpWithThem(t *testing.T) {
+	s, held := holding(t)
+	r := newTestWith(t, Config{}, usualPace, s)
+	got := <-background(context.Background(), r, time.Now().Add(10*time.Millisecond))
+	if !errors.Is(got.err, ErrTimeout) {
+		t.Errorf("%+v", got)
+	}
+	waitFor(r, 0)
+	(<-held).answer(dns.RcodeSuccess, recordA) // too late for anyone
+	next := background(context.Background(), r, time.Time{})
+	(<-held).answer(dns.RcodeSuccess, recordA)
+	if got := <-next; got.err != nil || got.answer.Cached || got.answer.Shared {
+		t.Errorf("%+v", got)
+	}
+}

@@ -1,0 +1,269 @@
+package resolver
+
+import (
+	"errors"
+	"slices"
+	"time"
+)
+
+// judge acts on what came for one of the question's slots.
+func (a *ask) judge(ev event) {
+	sl, now := ev.slot, time.Now()
+	t := &a.tries[sl.try]
+	switch ev.kind {
+	case refused:
+		sl.up.down(now)
+		a.reject(sl, ErrUnreachable, 0, ev, now)
+	case broken:
+		switch {
+		case shortage(ev.cause):
+			a.finish(ErrLocal, ev.cause)
+			return
+		case a.q.set.tcp && unreachable(ev.cause):
+			sl.up.down(now)
+			a.reject(sl, ErrUnreachable, 0, ev, now)
+			return
+		case t.again:
+			a.reject(sl, ErrBadAnswer, 0, ev, now)
+			return
+		}
+		t.again = true // the server may close an idle connection just when a query goes out (RFC 7766 section 6.2.4)
+		a.once(plan{try: sl.try, plain: sl.plain, lower: sl.lower, tcp: true}, now)
+	case mangled:
+		if !sl.lower && !t.lower {
+			t.lower = true
+			a.once(plan{try: sl.try, plain: sl.plain, lower: true, tcp: overTCP(sl)}, now)
+		}
+	case answered:
+		a.weigh(ev, now)
+	}
+}
+
+// once makes an attempt that the last answer asked for; when the server cannot be reached, the next one is asked.
+func (a *ask) once(p plan, now time.Time) {
+	if !a.submit(p, now) {
+		a.advance(now)
+	}
+}
+
+// weigh acts on an answer: final, to be asked otherwise, or the next server's turn.
+func (a *ask) weigh(ev event, now time.Time) {
+	sl, m := ev.slot, &a.q.message
+	t := &a.tries[sl.try]
+	if m.parse(ev.octets.b) != nil || m.bits>>11&0xF != 0 {
+		if overTCP(sl) {
+			a.reject(sl, ErrBadAnswer, 0, event{cause: errBroken, at: ev.at}, now)
+		} else {
+			a.q.r.stats.ignored.Add(1)
+		}
+		return
+	}
+	sl.up.answered(max(ev.at.Sub(sl.sent), 1), sl.counted)
+	sl.counted = false
+	switch {
+	case m.bits&bitTC != 0 && overTCP(sl):
+		a.reject(sl, ErrBadAnswer, m.rcode, event{cause: errTruncated, at: ev.at}, now)
+		return
+	case m.bits&bitTC != 0:
+		if !t.tcp {
+			t.tcp = true
+			a.once(plan{try: sl.try, plain: sl.plain, lower: sl.lower, tcp: true}, now)
+		}
+		return
+	}
+	switch m.rcode {
+	case rcodeFormErr, rcodeNotImp, rcodeBadVers:
+		if !sl.plain && !t.plain {
+			t.plain = true
+			a.once(plan{try: sl.try, plain: true, lower: sl.lower, tcp: overTCP(sl)}, now)
+			return
+		}
+	default:
+		sl.up.learn(sl.plain && t.plain, sl.lower && t.lower, now)
+	}
+	a.conclude(sl, m.read(a.qtype, a.links), ev, now)
+}
+
+// conclude acts on an answer that was asked for rightly.
+func (a *ask) conclude(sl *slot, rep reply, ev event, now time.Time) {
+	rcode := a.q.message.rcode
+	switch rep.verdict {
+	case failing:
+		a.reject(sl, failure(rcode), rcode, ev, now)
+		return
+	case lame, unusable:
+		a.reject(sl, ErrBadAnswer, rcode, ev, now)
+		return
+	}
+	a.rcode, a.server, a.arrived, a.kernel = rcode, sl.up.addr, ev.at, ev.kernel
+	a.ttl = min(a.ttl, rep.ttl)
+	known := len(a.chain)
+	a.chain = append(a.chain, rep.chain...)
+	a.links += len(rep.chain)
+	switch rep.verdict {
+	case found:
+		a.addrs = rep.addrs
+		a.finish(nil, nil)
+	case noData:
+		a.finish(ErrNoAddress, nil)
+	case noName:
+		a.finish(ErrNXDomain, nil)
+	case looping:
+		a.finish(ErrCNAMELoop, nil)
+	case dangling:
+		a.follow(known, now)
+	}
+}
+
+// follow asks for the name at the end of the chain. The first known links were known before.
+func (a *ask) follow(known int, now time.Time) {
+	name := a.chain[len(a.chain)-1]
+	for _, link := range a.chain[known:] {
+		if link == a.q.name || slices.Contains(a.chain[:known], link) {
+			a.finish(ErrCNAMELoop, nil)
+			return
+		}
+	}
+	if name == "" || absent(name) || loopback(name) { // these are never sent, whoever points at them
+		a.finish(ErrNXDomain, nil)
+		return
+	}
+	a.drop()
+	a.fqdn = name + "."
+	a.begin(now)
+}
+
+// drop takes the question's slots off the wire.
+func (a *ask) drop() {
+	a.withdraw()
+	a.last, a.resend = nil, time.Time{}
+	a.q.live = slices.DeleteFunc(a.q.live, func(sl *slot) bool {
+		mine := sl.ask == a
+		if mine {
+			a.q.release(sl)
+		}
+		return mine
+	})
+}
+
+// mark notes what a server came to; it is not asked again.
+func (a *ask) mark(i int, err error, rcode int, cause error) *try {
+	t := &a.tries[i]
+	t.over, t.err, t.rcode, t.cause = true, err, rcode, cause
+	return t
+}
+
+// reject takes note and asks the next server at once, unless that is happening already.
+func (a *ask) reject(sl *slot, err error, rcode int, ev event, now time.Time) {
+	t := a.mark(sl.try, err, rcode, ev.cause)
+	t.at, t.stamp = ev.at, ev.kernel
+	if sl.counted {
+		sl.counted = false
+		sl.up.free()
+	}
+	if sl.try == a.current || !slices.ContainsFunc(a.tries, func(t try) bool { return !t.over }) {
+		a.advance(now)
+	}
+}
+
+// giveUp ends the question with the most telling of what the servers came to.
+func (a *ask) giveUp() {
+	a.result = a.telling()
+	a.finish(a.err, a.cause)
+}
+
+// telling returns the question's result with the most telling of what the servers came to.
+func (a *ask) telling() result {
+	res := a.result
+	res.err = ErrUnreachable // no servers at all
+	var best *try
+	for i := range a.tries {
+		if t := &a.tries[i]; t.over && (best == nil || weight(t.err) > weight(best.err)) {
+			best = t
+			res.server = a.q.serverAt(i)
+			res.rcode, res.err, res.cause, res.arrived, res.kernel = t.rcode, t.err, t.cause, t.at, t.stamp
+		}
+	}
+	return res
+}
+
+// soFar returns the result if the look-up ended now: a question that nobody has answered timed out, unless a server has said something that
+// tells more, or it was never sent.
+func (a *ask) soFar(now time.Time) result {
+	if a.state == off || a.state == done {
+		return a.result
+	}
+	res := a.result
+	switch {
+	case slices.ContainsFunc(a.tries, func(t try) bool { return t.over && weight(t.err) > weight(ErrTimeout) }):
+		res = a.telling()
+	case a.sent == 0:
+		res.err, res.cause = ErrLocal, errWindow
+	default:
+		res.err, res.rcode, res.arrived, res.kernel = ErrTimeout, 0, time.Time{}, false
+		if res.server = a.q.serverAt(max(a.current, 0)); a.last != nil {
+			res.server = a.last.up.addr
+		}
+	}
+	res.life, res.ttl = a.q.r.kept(res.err, 0), 0
+	waited := a.resend.IsZero() && a.ticket.up == nil || !now.Before(a.q.deadline)
+	if res.err == ErrTimeout && !waited && !a.q.heldOut {
+		res.life = 0 // a caller in a hurry: no reason for the next one not to ask
+	}
+	return res
+}
+
+// finish ends the question.
+func (a *ask) finish(err, cause error) {
+	a.state, a.err, a.cause, a.resend = done, err, cause, time.Time{}
+	a.life = a.q.r.kept(err, a.ttl)
+	if !final(err) {
+		a.ttl = 0
+	}
+}
+
+// kept says how long an outcome is kept: an answer for its TTL, a failure of others for a while, a shortage of ours not at all.
+func (r *Resolver) kept(err error, ttl time.Duration) time.Duration {
+	switch {
+	case final(err):
+		return ttl
+	case err == ErrLocal || err == ErrClosed:
+		return 0
+	}
+	return r.pace.failureLife
+}
+
+// final reports whether err is nil or what a server may say for good.
+func final(err error) bool { return err == nil || err == ErrNoAddress || err == ErrNXDomain }
+
+// outcome returns the result's part of the Answer.
+func (res *result) outcome() FamilyOutcome {
+	if !res.asked {
+		return FamilyOutcome{}
+	}
+	return FamilyOutcome{Asked: true, RCode: res.rcode, Err: res.err, TTL: res.ttl, Arrived: res.arrived, Server: res.server}
+}
+
+var errTruncated = errors.New("truncated over TCP")
+
+// overTCP reports whether the slot's query went over TCP.
+func overTCP(sl *slot) bool {
+	_, ok := sl.via.(*stream)
+	return ok
+}
+
+// failure is the sentinel of an rcode that is not final.
+func failure(rcode int) error {
+	switch rcode {
+	case rcodeServFail:
+		return ErrServFail
+	case rcodeRefused:
+		return ErrRefused
+	}
+	return ErrBadAnswer
+}
+
+// weight orders failures by how much they tell.
+func weight(err error) int {
+	return slices.Index([]error{ErrLocal, ErrTimeout, ErrUnreachable, ErrBadAnswer, ErrRefused, ErrServFail, ErrCNAMELoop}, err)
+}

@@ -1,0 +1,4 @@
+package resolver
+
+// stamped: this system gives kernel receive stamps.
+const stamped = true

@@ -1,0 +1,6 @@
+//go:build !linux
+
+package resolver
+
+// stamped: this system gives no kernel receive stamps.
+const stamped = false

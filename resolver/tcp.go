@@ -1,0 +1,138 @@
+package resolver
+
+import (
+	"encoding/binary"
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"time"
+)
+
+// A TCP connection without queries is closed after streamIdle (RFC 7766 section 6.2.3 leaves it to the client).
+const streamIdle = 10 * time.Second
+
+// stream is a TCP connection to a server with many queries in flight, answers in any order (RFC 7766 section 6.2.1.1). One goroutine
+// connects and writes, another reads; both end when the stream does.
+type stream struct {
+	book
+	up   *upstream
+	out  chan []byte   // queries to write, with their length
+	done chan struct{} // closed by fail
+}
+
+// connect starts a stream to the server.
+func (u *upstream) connect() (*stream, error) {
+	st := &stream{up: u, out: make(chan []byte, maxInFlight), done: make(chan struct{})}
+	st.slots = make(map[uint16]*slot)
+	if !u.r.start(st.run) {
+		return nil, ErrClosed
+	}
+	return st, nil
+}
+
+// run connects, then writes what comes until the stream ends.
+func (st *stream) run() {
+	d := net.Dialer{Timeout: st.up.r.cfg.timeout()}
+	if source := st.up.r.cfg.Source; source.IsValid() {
+		d.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(source, 0))
+	}
+	conn, err := d.DialContext(st.up.r.life, "tcp", st.up.addr.String())
+	if err != nil {
+		st.fail(err)
+		return
+	}
+	defer conn.Close() // wakes the reader
+	if !st.up.r.start(func() { st.listen(conn) }) {
+		st.fail(ErrClosed)
+		return
+	}
+	for {
+		select {
+		case query := <-st.out:
+			if _, err := conn.Write(query); err != nil {
+				st.fail(err)
+				return
+			}
+		case <-st.done:
+			return
+		case <-st.up.r.life.Done():
+			st.fail(ErrClosed)
+			return
+		}
+	}
+}
+
+// listen reads until the connection ends, or was idle.
+func (st *stream) listen(conn net.Conn) {
+	var length [2]byte
+	buffer := make([]byte, 1<<16)
+	for {
+		_ = conn.SetReadDeadline(time.Now().Add(streamIdle))
+		if n, err := io.ReadFull(conn, length[:]); err != nil {
+			if n == 0 && errors.Is(err, os.ErrDeadlineExceeded) && !st.idle() {
+				continue
+			}
+			st.fail(err)
+			return
+		}
+		message := buffer[:binary.BigEndian.Uint16(length[:])]
+		if _, err := io.ReadFull(conn, message); err != nil {
+			st.fail(err)
+			return
+		}
+		st.up.r.stats.received.Add(1)
+		if !st.deliver(message, time.Now(), 0) {
+			st.up.r.stats.ignored.Add(1)
+		}
+	}
+}
+
+// idle shuts the stream if nothing waits for it.
+func (st *stream) idle() bool {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	st.shut = st.shut || len(st.slots) == 0
+	return st.shut
+}
+
+// send queues the slot's query for writing. The connection may not be there yet.
+func (st *stream) send(sl *slot) error {
+	query := binary.BigEndian.AppendUint16(make([]byte, 0, 2+sl.n), uint16(sl.n))
+	select {
+	case st.out <- append(query, sl.query[:sl.n]...):
+		return nil
+	default:
+		return errWindow
+	}
+}
+
+// release takes the slot out. A stream that is worn ends with its last slot.
+func (st *stream) release(sl *slot) {
+	if st.leave(sl) {
+		st.fail(nil)
+	}
+}
+
+// retire takes no more queries and ends the stream once it is drained.
+func (st *stream) retire() {
+	if st.close() {
+		st.fail(nil)
+	}
+}
+
+// fail ends the stream, once, and tells everyone who waits for it.
+func (st *stream) fail(cause error) {
+	st.close()
+	st.mu.Lock()
+	select {
+	case <-st.done:
+		st.mu.Unlock()
+		return
+	default:
+		close(st.done)
+	}
+	st.mu.Unlock()
+	st.refuse(broken, cause, nil)
+}

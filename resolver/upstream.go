@@ -1,0 +1,306 @@
+package resolver
+
+import (
+	"errors"
+	"math/rand/v2"
+	"net/netip"
+	"sync"
+	"time"
+)
+
+const (
+	firstWindow = 128 // queries in flight to a server that nothing is known of
+	leastWindow = 16
+	lossLimit   = 10 // one lost query in so many shrinks the window
+	missLimit   = 3  // queries lost in a row before another server is asked first
+
+	quirkLife = 10 * time.Minute // how long a server without EDNS or 0x20 is remembered
+	downLife  = 10 * time.Second // how long a server that does not answer is asked last
+)
+
+// errWindow says that a query could not be sent because too many of ours are in flight.
+var errWindow = errors.New("too many queries in flight")
+
+// upstream is one server: its sockets, its health, and the window of queries in flight to it. Everything that is held against a server
+// expires by itself.
+type upstream struct {
+	r    *Resolver
+	addr netip.AddrPort
+
+	mu      sync.Mutex // guards what follows; taken before the lock of a book and before a query's inbox
+	sockets []*socket  // nil until used
+	stream  *stream
+	retired bool // no longer configured, or closed: sockets end with their queries
+
+	mean      time.Duration // of the answer times; 0 before the first
+	missed    int           // queries lost since the last answer
+	downUntil time.Time
+	plain     time.Time // without EDNS until then
+	lower     time.Time // without 0x20 until then
+
+	window     int
+	inFlight   int
+	steep      bool // still doubling
+	good, lost int  // answers and losses since the window was set
+	head, tail *ticket
+}
+
+// ticket is a question's place in the queue of a server's window, guarded by the server's lock.
+type ticket struct {
+	q          *query
+	up         *upstream
+	next, prev *ticket
+	queued     bool
+	granted    bool
+}
+
+func newUpstream(r *Resolver, addr netip.AddrPort) *upstream {
+	return &upstream{r: r, addr: addr, sockets: make([]*socket, r.cfg.sockets()), window: firstWindow, steep: true}
+}
+
+// place enters the slot on a socket that takes it, if possible another one than avoid. Errors are those of opening a socket, or errWindow.
+func (u *upstream) place(sl *slot, avoid carrier, now time.Time) error {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	err := error(nil)
+	first := rand.IntN(len(u.sockets))
+	for i := range u.sockets {
+		at := &u.sockets[(first+i)%len(u.sockets)]
+		if *at != nil && carrier(*at) == avoid && len(u.sockets) > 1 {
+			continue
+		}
+		if *at == nil || (*at).old(now) {
+			fresh, openErr := u.dial(now)
+			if openErr != nil {
+				err = openErr
+				continue
+			}
+			if *at != nil {
+				(*at).retire()
+			}
+			*at = fresh
+		}
+		s := *at
+		if !s.enter(sl, s) {
+			continue
+		}
+		if u.retired {
+			s.retire() // goes with this query
+			*at = nil
+		}
+		return nil
+	}
+	if err == nil {
+		err = errWindow
+	}
+	return err
+}
+
+// placeStream enters the slot on the server's TCP connection.
+func (u *upstream) placeStream(sl *slot) error {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.stream != nil && u.stream.enter(sl, u.stream) {
+		return nil
+	}
+	if u.stream != nil {
+		u.stream.retire()
+	}
+	st, err := u.connect()
+	if err != nil {
+		return err
+	}
+	u.stream = st
+	st.enter(sl, st)
+	if u.retired {
+		st.retire()
+		u.stream = nil
+	}
+	return nil
+}
+
+// retire ends every socket once it is drained.
+func (u *upstream) retire() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.retired = true
+	for i, s := range u.sockets {
+		if s != nil {
+			s.retire()
+			u.sockets[i] = nil
+		}
+	}
+	if u.stream != nil {
+		u.stream.retire()
+		u.stream = nil
+	}
+}
+
+// admit asks for a place in the window. False: the ticket is queued, and granted later.
+func (u *upstream) admit(t *ticket, q *query) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.inFlight < u.window && u.head == nil {
+		u.inFlight++
+		return true
+	}
+	*t = ticket{q: q, up: u, prev: u.tail, queued: true}
+	if u.tail == nil {
+		u.head = t
+	} else {
+		u.tail.next = t
+	}
+	u.tail = t
+	return false
+}
+
+// redeem reports whether a queued ticket was granted, and spends it.
+func (u *upstream) redeem(t *ticket) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	granted := t.granted
+	if granted {
+		*t = ticket{}
+	}
+	return granted
+}
+
+// withdraw gives a ticket back, queued or granted.
+func (u *upstream) withdraw(t *ticket) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	switch {
+	case t.queued:
+		u.unlink(t)
+	case t.granted:
+		u.inFlight--
+		u.grant()
+	}
+	*t = ticket{}
+}
+
+// unlink takes a ticket out of the queue. The caller holds the lock.
+func (u *upstream) unlink(t *ticket) {
+	if t.prev == nil {
+		u.head = t.next
+	} else {
+		t.prev.next = t.next
+	}
+	if t.next == nil {
+		u.tail = t.prev
+	} else {
+		t.next.prev = t.prev
+	}
+	t.queued = false
+}
+
+// grant hands free places to those who wait. The caller holds the lock.
+func (u *upstream) grant() {
+	for u.inFlight < u.window && u.head != nil {
+		t := u.head
+		u.unlink(t)
+		t.granted = true
+		u.inFlight++
+		t.q.post(event{kind: granted}) // when the inbox is full the look-up wakes anyway, and looks at its tickets
+	}
+}
+
+// answered notes an answer to a query that took so long, and frees its place if it still held one.
+func (u *upstream) answered(took time.Duration, counted bool) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.mean == 0 {
+		u.mean = took
+	}
+	u.mean += (took - u.mean) / 8
+	u.missed, u.downUntil = 0, time.Time{}
+	if counted {
+		u.inFlight--
+		u.good++
+		u.adjust()
+		u.grant()
+	}
+}
+
+// missedOne notes that a query was not answered before its timer ran out, and frees its place.
+func (u *upstream) missedOne(now time.Time) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.missed++; u.missed >= missLimit {
+		u.downUntil = now.Add(downLife)
+	}
+	u.inFlight--
+	u.lost++
+	u.adjust()
+	u.grant()
+}
+
+// free gives back the place of a query that nobody waits for any more.
+func (u *upstream) free() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.inFlight--
+	u.grant()
+}
+
+// adjust sets the window anew when a window's worth of queries has come to an end: three quarters of it after a loss of one in lossLimit,
+// otherwise twice as much until the first such loss, and an eighth more from then on. A window that is not used does not grow.
+func (u *upstream) adjust() {
+	if u.good+u.lost < u.window {
+		return
+	}
+	switch {
+	case u.lost*lossLimit >= u.good+u.lost:
+		u.window, u.steep = max(u.window*3/4, leastWindow), false
+	case u.inFlight*2 < u.window && u.head == nil:
+	case u.steep:
+		u.window *= 2
+	default:
+		u.window += u.window / 8
+	}
+	u.window = min(u.window, len(u.sockets)*maxInFlight)
+	u.good, u.lost = 0, 0
+}
+
+// down notes that the server cannot be reached.
+func (u *upstream) down(now time.Time) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.downUntil = now.Add(downLife)
+}
+
+// wait is the retransmit timer: five times the mean answer time, within the pace's limits.
+func (u *upstream) wait(set *servers) time.Duration {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.mean == 0 {
+		return set.firstWait
+	}
+	return min(max(5*u.mean, u.r.pace.minWait), set.maxWait)
+}
+
+// isDown reports whether the server is to be asked after others.
+func (u *upstream) isDown(now time.Time) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return now.Before(u.downUntil)
+}
+
+// quirks reports how the server has to be asked: without EDNS, without 0x20.
+func (u *upstream) quirks(now time.Time) (plain, lower bool) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return now.Before(u.plain), now.Before(u.lower)
+}
+
+// learn remembers that the server answered only when it was asked without EDNS or without 0x20.
+func (u *upstream) learn(plain, lower bool, now time.Time) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if plain {
+		u.plain = now.Add(quirkLife)
+	}
+	if lower {
+		u.lower = now.Add(quirkLife)
+	}
+}

@@ -1,0 +1,138 @@
+package engine
+
+import (
+	"bytes"
+
+	"github.com/sondeprobe/sonde/wire"
+)
+
+// body reads the content of one response, up to the limit.
+type body struct {
+	framing  wire.Framing
+	limit    int64
+	n        int64 // content bytes so far, after chunked decoding
+	chunked  wire.Chunked
+	keep     bool   // content is wanted for Expect
+	content  []byte // the first limit bytes of it
+	over     bool   // there was more than the limit
+	reusable bool   // read to its end, which was where both sides think it was
+}
+
+func (b *body) reset(framing wire.Framing, limit int64, keep bool) {
+	content := b.content[:0]
+	*b = body{framing: framing, limit: limit, keep: keep, content: content}
+}
+
+// done reports whether the body has come to the end that its framing gives.
+func (b *body) done() bool {
+	switch b.framing.Body {
+	case wire.NoBody:
+		return true
+	case wire.LengthBody:
+		return b.n == b.framing.Length
+	case wire.ChunkedBody:
+		return b.chunked.Done()
+	}
+	return false
+}
+
+// feed takes what it can use of src, no more than the limit lets it, and returns how much.
+func (b *body) feed(src []byte) (used int, err error) {
+	for used < len(src) && !b.done() && !b.over {
+		piece, n := src[used:], 0
+		switch b.framing.Body {
+		case wire.ChunkedBody:
+			if piece, n, err = b.chunked.Next(piece); err != nil {
+				return used, err
+			}
+			if n == 0 {
+				return used, nil
+			}
+		case wire.LengthBody:
+			piece = piece[:min(int64(len(piece)), b.framing.Length-b.n)]
+			n = len(piece)
+		default:
+			n = len(piece)
+		}
+		b.over = int64(len(piece)) > b.limit-b.n
+		piece = piece[:min(int64(len(piece)), b.limit-b.n)]
+		if b.keep {
+			b.content = append(b.content, piece...)
+		}
+		b.n += int64(len(piece))
+		used += n
+	}
+	return used, nil
+}
+
+// readBody reads the body that follows the head in the buffer from offset end on.
+func (c *check) readBody(framing wire.Framing, end int) *Error {
+	cfg := &c.engine.cfg
+	b := &c.body
+	b.reset(framing, cfg.BodyLimit, len(cfg.Expect) > 0)
+	c.res.BodyRead = true
+	err := c.feedBody(end)
+	c.res.BodyBytes = b.n
+	c.res.ExpectAsked = b.keep
+	c.res.ExpectFound = b.keep && bytes.Contains(b.content, cfg.Expect)
+	c.hop.Anomalies |= Anomaly(b.chunked.Anomalies)
+	b.reusable = b.reusable && b.chunked.Anomalies == 0
+	return err
+}
+
+func (c *check) feedBody(end int) *Error {
+	b := &c.body
+	rest := c.in[end:]
+	for {
+		used, err := b.feed(rest)
+		if err != nil {
+			return c.broken(err)
+		}
+		if b.done() {
+			c.res.BodyComplete = true
+			b.reusable = used == len(rest) && b.framing.Persistent
+			if used < len(rest) {
+				c.hop.Anomalies |= Anomaly(wire.ExtraBytes)
+			}
+			return nil
+		}
+		if b.over || b.limit == 0 {
+			return c.limited()
+		}
+		// What is not used up is the beginning of a chunk's size line, never more than a few bytes.
+		left := copy(c.in[:cap(c.in)], rest[used:])
+		c.in = c.in[:left]
+		if cap(c.in) < bodyBuffer {
+			c.in = append(make([]byte, 0, bodyBuffer), c.in...)
+		}
+		if err := c.read(); err != nil {
+			return c.bodyEnded(err)
+		}
+		rest = c.in
+	}
+}
+
+// limited is what the caller's own limit makes of a longer body: no error, unless asked for.
+func (c *check) limited() *Error {
+	if c.engine.cfg.WholeBody {
+		return c.fail(KindReceiveBodyTooLarge, PhaseReceive, nil, "the body is longer than the limit of %d bytes", c.body.limit)
+	}
+	return nil
+}
+
+// bodyEnded says what it means that no more of the body came.
+func (c *check) bodyEnded(err error) *Error {
+	if !isEOF(err) {
+		kind := receiveKind(err)
+		return c.fail(kind, PhaseReceive, err, "%s", receiveText(kind, c, err))
+	}
+	if c.body.framing.Body == wire.CloseBody {
+		// The close is the end of the body, and carries no stamp.
+		c.arrived = c.at()
+		c.clock.stamped(false)
+		c.res.BodyComplete = true
+		return nil
+	}
+	return c.fail(KindReceiveBodyTruncated, PhaseReceive, err,
+		"the connection was closed after %d bytes of a longer body", c.body.n)
+}

@@ -1,0 +1,182 @@
+package engine
+
+import (
+	"crypto/x509"
+	"net/netip"
+	"runtime/debug"
+	"time"
+
+	"github.com/sondeprobe/sonde/resolver"
+)
+
+// Config says how an [Engine] probes. The zero Config works: every field's zero value means the
+// default that its comment gives. An Engine copies the Config; the slices and maps must not change
+// while the Engine is in use.
+type Config struct {
+	// Concurrency is the number of checks that Run keeps in flight. 0 means 1,000. It is lowered to
+	// 80 % of the descriptors that the process may open, so that a full machine is not taken for a
+	// dead target; [Engine.Concurrency] tells the result.
+	Concurrency int
+	// HostConcurrency is the number of requests that Run has under way to one host name, redirects
+	// included. 0 means 4; negative means no limit.
+	HostConcurrency int
+	// Rate is the number of checks that Run starts in a second. 0 means no limit.
+	Rate float64
+
+	// Method of the first request. "" means GET.
+	Method string
+	// Header holds field lines that each request carries. "Host" replaces the Host field
+	// as long as redirects stay at the first origin, "User-Agent" replaces UserAgent. Content-Length, Transfer-Encoding and Connection
+	// are refused: they are the engine's own.
+	Header []HeaderField
+	// UserAgent is the User-Agent field. "" means "sonde/VERSION (+URL of the project)".
+	UserAgent string
+
+	// MaxRedirects is the number of redirections that a check follows. 0 means 5; the next redirect
+	// answer is KindRedirectTooMany. Negative means that none is followed and the first redirect
+	// answer is too many; see NoFollow for taking it as the final answer.
+	MaxRedirects int
+	// NoFollow takes a redirect as the final answer: its Location is reported, not followed.
+	NoFollow bool
+	// ForbidDowngrade makes a redirect from https to http an error, KindRedirectDowngrade, in place
+	// of an anomaly.
+	ForbidDowngrade bool
+	// Strict turns every anomaly of the wire into an error.
+	Strict bool
+
+	// BodyLimit is the number of body bytes, after chunked decoding, that are read before the
+	// connection is closed; reaching it is no error. 0 means 64 KiB; negative means that no body is
+	// read.
+	BodyLimit int64
+	// WholeBody makes a body that is longer than BodyLimit an error, KindReceiveBodyTooLarge.
+	WholeBody bool
+	// Expect is text that is looked for in the body of the last response, up to BodyLimit. It
+	// changes no outcome; Result.ExpectFound tells.
+	Expect []byte
+
+	// Timeout is the time for a whole check, all hops. 0 means 30 s.
+	Timeout time.Duration
+	// ResolveTimeout, ConnectTimeout and TLSTimeout bound one look-up, all connection attempts of a
+	// hop, and one handshake. 0 means 5 s, 5 s, 10 s.
+	ResolveTimeout, ConnectTimeout, TLSTimeout time.Duration
+	// HeadTimeout bounds the time from the start of sending to the end of the response head. 0 means
+	// 10 s.
+	HeadTimeout time.Duration
+
+	// Resolver answers names. nil means one of the Engine's own, made from ResolverConfig and closed
+	// with the Engine. A Resolver that is given stays the caller's to close.
+	Resolver *resolver.Resolver
+	// ResolverConfig makes the Engine's own Resolver; the zero value uses the system's resolv.conf
+	// and hosts file.
+	ResolverConfig resolver.Config
+	// Pins maps a host name and port to the address to dial for it, without asking DNS.
+	Pins map[HostPort]netip.Addr
+	// Family restricts the addresses that are dialled. The zero value takes both.
+	Family resolver.Family
+	// Source is the local address to connect from. The zero value leaves it to the kernel.
+	Source netip.Addr
+	// DialAddr, if not nil, replaces an address just before it is dialled, after every check of
+	// policy: it lets a lab or a test put port 80 of a name on a port of its own. The record shows
+	// the address before replacement.
+	DialAddr func(netip.AddrPort) netip.AddrPort
+	// Guard, if not nil, is asked about every address before it is dialled, for inputs as well as
+	// redirects, in addition to the built-in rule that a redirect must not lead from a public to a
+	// private address. An error refuses the address: KindConnectBlockedAddress, or
+	// KindRedirectBlockedAddress when a redirect led there.
+	Guard func(netip.AddrPort) error
+
+	// Insecure goes on when a certificate cannot be verified; the record still tells.
+	Insecure bool
+	// RootCAs are the certificate authorities. nil means the system's.
+	RootCAs *x509.CertPool
+
+	// MaxIdle is the number of idle connections kept for reuse over all origins. 0 means 256;
+	// negative means that every connection is closed after its response, and that requests say so.
+	MaxIdle int
+	// IdleTimeout is how long an idle connection is kept. 0 means 15 s.
+	IdleTimeout time.Duration
+}
+
+// HeaderField is one field line of a request. A Sensitive field is dropped for good when a redirect
+// leaves the origin; Authorization, Cookie and Proxy-Authorization always are.
+type HeaderField struct {
+	Name, Value string
+	Sensitive   bool
+}
+
+// HostPort is the key of [Config.Pins]: the host name in lower case as it stands in a normalised URL
+// (A-labels, IPv6 without brackets), and the port.
+type HostPort struct {
+	Host string
+	Port uint16
+}
+
+const (
+	defaultConcurrency     = 1000
+	defaultHostConcurrency = 4
+	defaultMaxRedirects    = 5
+	defaultBodyLimit       = 64 << 10
+	defaultTimeout         = 30 * time.Second
+	defaultResolveTimeout  = 5 * time.Second
+	defaultConnectTimeout  = 5 * time.Second
+	defaultTLSTimeout      = 10 * time.Second
+	defaultHeadTimeout     = 10 * time.Second
+	defaultMaxIdle         = 256
+	defaultIdleTimeout     = 15 * time.Second
+)
+
+// withDefaults returns the Config with every documented default written out, so that nothing
+// behind New asks what zero means.
+func (c Config) withDefaults() Config {
+	c.Concurrency = orDefault(c.Concurrency, defaultConcurrency)
+	c.HostConcurrency = orDefault(c.HostConcurrency, defaultHostConcurrency)
+	c.Method = orDefault(c.Method, "GET")
+	c.UserAgent = orDefault(c.UserAgent, DefaultUserAgent())
+	c.MaxRedirects = max(0, orDefault(c.MaxRedirects, defaultMaxRedirects))
+	c.BodyLimit = max(0, orDefault(c.BodyLimit, defaultBodyLimit))
+	c.Timeout = orDefault(c.Timeout, defaultTimeout)
+	c.ResolveTimeout = orDefault(c.ResolveTimeout, defaultResolveTimeout)
+	c.ConnectTimeout = orDefault(c.ConnectTimeout, defaultConnectTimeout)
+	c.TLSTimeout = orDefault(c.TLSTimeout, defaultTLSTimeout)
+	c.HeadTimeout = orDefault(c.HeadTimeout, defaultHeadTimeout)
+	c.MaxIdle = orDefault(c.MaxIdle, defaultMaxIdle)
+	c.IdleTimeout = orDefault(c.IdleTimeout, defaultIdleTimeout)
+	return c
+}
+
+func orDefault[T comparable](v, def T) T {
+	var zero T
+	if v == zero {
+		return def
+	}
+	return v
+}
+
+// Project is the address that the default User-Agent gives, so that whoever reads a server's log
+// can find out what asked.
+const Project = "https://github.com/sondeprobe/sonde"
+
+// Version of the module, from the build: "devel" when it was built from a checkout.
+func Version() string {
+	const path = "github.com/sondeprobe/sonde"
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "devel"
+	}
+	version := ""
+	if info.Main.Path == path {
+		version = info.Main.Version
+	}
+	for _, dep := range info.Deps {
+		if dep.Path == path {
+			version = dep.Version
+		}
+	}
+	if version == "" || version == "(devel)" {
+		return "devel"
+	}
+	return version
+}
+
+// DefaultUserAgent returns the User-Agent of a Config that sets none.
+func DefaultUserAgent() string { return "sonde/" + Version() + " (+" + Project + ")" }

@@ -1,0 +1,81 @@
+package engine
+
+import (
+	"net/netip"
+	"os"
+	"syscall"
+	"testing"
+
+	"github.com/sondeprobe/sonde/bench/origin"
+	"github.com/sondeprobe/sonde/resolver"
+)
+
+// dual makes an engine for which x.test has two addresses, and the second leads to the server.
+func dual(t *testing.T, first, second netip.AddrPort) *Engine {
+	t.Helper()
+	a, b := netip.MustParseAddr("127.9.0.1"), netip.MustParseAddr("127.9.0.2")
+	dns := listenDNS(t, map[string]origin.Name{"x.test": {Addrs: []netip.Addr{a, b}}})
+	return newEngine(t, Config{
+		ResolverConfig: resolver.Config{Servers: []netip.AddrPort{dns.Addr()}, Hosts: "-"},
+		DialAddr: func(ap netip.AddrPort) netip.AddrPort {
+			if ap.Addr() == a {
+				return first
+			}
+			return second
+		},
+	})
+}
+
+func TestTheNextAddressIsTriedWhenOneRefuses(t *testing.T) {
+	srv := serve(t, origin.Respond(200, "ok"))
+	refused, release, err := origin.Refused()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer release()
+	for _, pair := range [][2]netip.AddrPort{{refused, srv.Addr()}, {srv.Addr(), refused}, {srv.Addr(), srv.Addr()}} {
+		e := dual(t, pair[0], pair[1])
+		expect(t, probe(t, e, "http://x.test/"), KindNone, 200)
+	}
+	r := probe(t, dual(t, refused, refused), "http://x.test/")
+	expect(t, r, KindConnectRefused, 0)
+	if !r.HostIP.IsValid() {
+		t.Error("no address in the record")
+	}
+}
+
+func TestTheMoreTellingFailureIsReported(t *testing.T) {
+	fail := func(errno syscall.Errno) attempt { return attempt{err: os.NewSyscallError("connect", errno)} }
+	unreachable, refused := fail(syscall.ENETUNREACH), fail(syscall.ECONNREFUSED)
+	for _, order := range [][2]attempt{{unreachable, refused}, {refused, unreachable}} {
+		got := moreTelling(moreTelling(attempt{}, order[0]), order[1])
+		if connectKind(got.err) != KindConnectRefused {
+			t.Errorf("reported %v", got.err)
+		}
+	}
+}
+
+func TestPinsReplaceTheLookUp(t *testing.T) {
+	srv := serve(t, origin.Respond(200, "ok"))
+	e := newEngine(t, Config{Pins: map[HostPort]netip.Addr{{"pinned.test", srv.Addr().Port()}: srv.Addr().Addr()},
+		ResolverConfig: resolver.Config{Servers: []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:1")}, Hosts: "-"}})
+	url := "http://pinned.test:" + netip.AddrPortFrom(srv.Addr().Addr(), srv.Addr().Port()).String()[len("127.0.0.1:"):]
+	r := probe(t, e, url)
+	expect(t, r, KindNone, 200)
+	if r.Timings.Reached(PhaseResolve) || r.Hops[0].DNS != nil {
+		t.Error("a pinned name was looked up")
+	}
+}
+
+func TestSourceAddressIsConnectedFrom(t *testing.T) {
+	from := make(chan netip.Addr, 1)
+	srv := serve(t, func(c *origin.Conn, r *origin.Request) {
+		from <- c.RemoteAddr().Addr()
+		origin.Respond(200, "")(c, r)
+	})
+	source := netip.MustParseAddr("127.0.0.1")
+	expect(t, probe(t, newEngine(t, Config{Source: source}), srv.Addr().String()), KindNone, 200)
+	if got := <-from; got.Unmap() != source {
+		t.Errorf("connected from %v", got)
+	}
+}

@@ -1,0 +1,231 @@
+package engine
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/sondeprobe/sonde/resolver"
+	"github.com/sondeprobe/sonde/wire"
+)
+
+// ErrClosed is returned by Run after Close.
+var ErrClosed = errors.New("engine: closed")
+
+// Engine probes URLs. It is made by New, may be used by many goroutines at once, and keeps idle
+// connections and a DNS cache between checks.
+type Engine struct {
+	cfg      Config
+	resolver *resolver.Resolver
+	pool     *pool
+	tls      *tls.Config
+	header   []wire.RequestField // of a request to the first origin
+	foreign  []wire.RequestField // of a request to another: without the sensitive ones
+	hostLine string              // Host as the caller wants it; "" for the URL's own
+
+	checks   sync.Pool // of *check, for Check
+	inFlight atomic.Int64
+	queued   atomic.Int64
+
+	mu     sync.Mutex
+	closed bool
+	runs   map[*run]context.CancelFunc
+	users  sync.WaitGroup // Runs and Checks in progress
+}
+
+// New returns an Engine. The error says which field of cfg cannot be used. Close must be called.
+func New(cfg Config) (*Engine, error) {
+	cfg = cfg.withDefaults()
+	limit := fileLimit()
+	cfg.Concurrency = boundedConcurrency(cfg.Concurrency, limit)
+	cfg.MaxIdle = min(cfg.MaxIdle, boundedConcurrency(cfg.MaxIdle, limit/8))
+	e := &Engine{cfg: cfg, pool: newPool(cfg.MaxIdle, cfg.IdleTimeout), runs: make(map[*run]context.CancelFunc)}
+	if err := e.prepareHeader(); err != nil {
+		return nil, err
+	}
+	if cfg.Concurrency < 0 {
+		return nil, fmt.Errorf("engine: Concurrency %d is negative", cfg.Concurrency)
+	}
+	if err := ownAddress(cfg.Source); err != nil {
+		return nil, err
+	}
+	e.tls = clientTLS(&cfg)
+	e.checks.New = func() any { return newCheck(e) }
+	e.resolver = cfg.Resolver
+	if e.resolver == nil {
+		r, err := resolver.New(cfg.ResolverConfig)
+		if err != nil {
+			return nil, err
+		}
+		e.resolver = r
+	}
+	return e, nil
+}
+
+// ownAddress refuses a Source that the kernel would refuse at every connect, where it looks like a
+// shortage of ports.
+func ownAddress(source netip.Addr) error {
+	if !source.IsValid() {
+		return nil
+	}
+	c, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(source, 0)))
+	if err != nil {
+		return fmt.Errorf("engine: Source %v is not an address of this machine", source)
+	}
+	return c.Close()
+}
+
+// prepareHeader writes out the field lines that every request carries, and has the wire refuse what
+// must not be sent.
+func (e *Engine) prepareHeader() error {
+	var agent, accept bool
+	for _, f := range e.cfg.Header {
+		switch strings.ToLower(f.Name) {
+		case "host":
+			e.hostLine = f.Value
+			continue
+		case "connection":
+			return errors.New("engine: the Connection field is the engine's own; remove it from Header")
+		case "user-agent":
+			agent = true
+		case "accept":
+			accept = true
+		}
+		line := wire.RequestField{Name: f.Name, Value: f.Value}
+		e.header = append(e.header, line)
+		if !isSensitive(f) {
+			e.foreign = append(e.foreign, line)
+		}
+	}
+	var own []wire.RequestField
+	if !agent {
+		own = append(own, wire.RequestField{Name: "User-Agent", Value: e.cfg.UserAgent})
+	}
+	if !accept {
+		own = append(own, wire.RequestField{Name: "Accept", Value: "*/*"})
+	}
+	e.header = append(own, e.header...)
+	e.foreign = append(own[:len(own):len(own)], e.foreign...)
+	probe := wire.Request{Method: e.cfg.Method, Target: "/", Host: "host.test", Fields: e.header}
+	if e.hostLine != "" {
+		probe.Host = e.hostLine
+	}
+	if _, err := wire.AppendRequest(nil, &probe); err != nil {
+		return fmt.Errorf("engine: cannot send this method or header: %w", err)
+	}
+	return nil
+}
+
+// isSensitive reports whether a field must not follow a redirect to another origin (Fetch standard,
+// HTTP-redirect fetch, step 13; cookies and proxy credentials for the same reason).
+func isSensitive(f HeaderField) bool {
+	switch strings.ToLower(f.Name) {
+	case "authorization", "cookie", "cookie2", "proxy-authorization", "www-authenticate":
+		return true
+	}
+	return f.Sensitive
+}
+
+func basic(user string) string {
+	return "Basic " + base64.StdEncoding.EncodeToString([]byte(user))
+}
+
+// Concurrency returns the number of checks that Run keeps in flight: Config.Concurrency, or what the
+// descriptor limit allows of it.
+func (e *Engine) Concurrency() int { return e.cfg.Concurrency }
+
+// ParseTarget returns the normalised URL that an input line means, without userinfo and fragment,
+// as a check would request it first.
+func (e *Engine) ParseTarget(input string) (string, *Error) {
+	loc, err := parseInput(input)
+	if err != nil {
+		return "", err
+	}
+	return loc.url, nil
+}
+
+// Check probes one target and returns its result, which is the caller's. It runs in the calling
+// goroutine, outside the limits that Run keeps (Concurrency, HostConcurrency, Rate). When ctx ends
+// first, the result's kind is KindLocalCanceled.
+func (e *Engine) Check(ctx context.Context, t Target) *Result {
+	c := e.checks.Get().(*check)
+	loc, err := parseInput(t.Input)
+	if err == nil && !e.enter() {
+		err = fault(KindLocalCanceled, PhaseNone, ErrClosed, "the engine was closed")
+	} else if err == nil {
+		defer e.users.Done()
+	}
+	e.inFlight.Add(1)
+	stop := context.AfterFunc(ctx, c.abort)
+	c.lanes, c.lane = nil, ""
+	c.run(ctx, t, loc, err)
+	e.inFlight.Add(-1)
+	res := c.res
+	if stop() {
+		c.res = Result{} // its hops are the caller's now
+		e.checks.Put(c)
+	}
+	return &res
+}
+
+// enter counts a Check in, and reports false after Close.
+func (e *Engine) enter() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if !e.closed {
+		e.users.Add(1)
+	}
+	return !e.closed
+}
+
+func (e *Engine) enlist(r *run, cancel context.CancelFunc) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closed {
+		return false
+	}
+	e.runs[r] = cancel
+	e.users.Add(1)
+	return true
+}
+
+func (e *Engine) discharge(r *run) {
+	e.mu.Lock()
+	delete(e.runs, r)
+	e.mu.Unlock()
+	e.users.Done()
+}
+
+func (e *Engine) isClosed() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.closed
+}
+
+// Close ends the Runs in progress as if their contexts had ended, waits for them and for Checks, and
+// closes the idle connections and the Engine's own resolver. A second Close does nothing.
+func (e *Engine) Close() error {
+	e.mu.Lock()
+	if e.closed {
+		e.mu.Unlock()
+		return nil
+	}
+	e.closed = true
+	for _, cancel := range e.runs {
+		cancel()
+	}
+	e.mu.Unlock()
+	e.users.Wait()
+	e.pool.close()
+	if e.cfg.Resolver != nil {
+		return nil
+	}
+	return e.resolver.Close()
+}

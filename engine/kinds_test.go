@@ -1,0 +1,197 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/sondeprobe/sonde/bench/origin"
+	"github.com/sondeprobe/sonde/resolver"
+)
+
+// producer makes an error of one kind. Most take a check to its end over real sockets; what needs a
+// machine that is out of something goes through the one function that maps its errno.
+type producer func(t *testing.T) *Error
+
+func answering(raw string) producer {
+	return func(t *testing.T) *Error {
+		srv := serve(t, func(c *origin.Conn, _ *origin.Request) { c.WriteString(raw); c.CloseWrite() })
+		return probe(t, newEngine(t, Config{}), srv.Addr().String()).Err
+	}
+}
+
+func redirecting(lines string) producer {
+	return answering("HTTP/1.1 302 Found\r\nContent-Length: 0\r\n" + lines + "\r\n")
+}
+
+func inputting(line string) producer {
+	return func(t *testing.T) *Error { return probe(t, newEngine(t, Config{}), line).Err }
+}
+
+func resolving(name origin.Name) producer {
+	return func(t *testing.T) *Error {
+		dns := listenDNS(t, map[string]origin.Name{"x.test": name, "y.test": {CNAME: "x.test"}})
+		return resolvingAt(t, dns.Addr(), "x.test")
+	}
+}
+
+func resolvingAt(t *testing.T, server netip.AddrPort, host string) *Error {
+	e := newEngine(t, Config{ResolveTimeout: 300 * time.Millisecond,
+		ResolverConfig: resolver.Config{Servers: []netip.AddrPort{server}, Hosts: "-"}})
+	return probe(t, e, "http://"+host+"/").Err
+}
+
+func mapped(kind func(error) Kind, errno syscall.Errno) producer {
+	return func(*testing.T) *Error {
+		return &Error{Kind: kind(os.NewSyscallError("call", errno))}
+	}
+}
+
+func handshaking(cfg origin.Config) producer {
+	return func(t *testing.T) *Error {
+		srv := listenOrigin(t, cfg)
+		return probe(t, newEngine(t, Config{TLSTimeout: 100 * time.Millisecond}), "https://"+srv.Addr().String()).Err
+	}
+}
+
+// sending asks with a request that no socket buffer holds.
+func sending(end func(*origin.Conn)) producer {
+	return func(t *testing.T) *Error {
+		srv := listenOrigin(t, origin.Config{ConnHandler: end})
+		e := newEngine(t, Config{HeadTimeout: 200 * time.Millisecond,
+			Header: []HeaderField{{Name: "X-Big", Value: strings.Repeat("x", 16<<20)}}})
+		return probe(t, e, srv.Addr().String()).Err
+	}
+}
+
+// rawKinds are producers from the framing table, by kind.
+func rawKinds(into map[Kind]producer) {
+	for _, tc := range rawCases {
+		if tc.kind != KindNone {
+			into[tc.kind] = answering(tc.in)
+		}
+	}
+}
+
+func producers() map[Kind]producer {
+	authority := origin.NewAuthority()
+	withCert := func(cfg origin.Config) origin.Config { cfg.Handler = origin.Respond(200, ""); return cfg }
+	all := map[Kind]producer{
+		KindInputInvalidURL:        inputting("http://[x"),
+		KindInputUnsupportedScheme: inputting("ftp://a.test/"),
+		KindInputBlockedPort:       inputting("http://a.test:0/"),
+		KindInputTooLong:           inputting(strings.Repeat("a", maxInput+1)),
+
+		KindResolveNXDomain:  func(t *testing.T) *Error { return resolvingAt(t, listenDNS(t, nil).Addr(), "no.test") },
+		KindResolveNoAddress: resolving(origin.Name{}),
+		KindResolveServFail:  resolving(origin.Name{RCode: 2}),
+		KindResolveRefused:   resolving(origin.Name{RCode: 5}),
+		KindResolveTimeout:   resolving(origin.Name{Drop: -1}),
+		KindResolveBadAnswer: resolving(origin.Name{RCode: 4}),
+		KindResolveCNAMELoop: resolving(origin.Name{CNAME: "y.test"}),
+		KindResolveBadName:   inputting("http://" + strings.Repeat("a", 64) + ".test/"),
+		KindResolveUnreachable: func(t *testing.T) *Error {
+			addr, release, err := origin.Refused()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer release()
+			return resolvingAt(t, addr, "x.test")
+		},
+
+		KindConnectRefused: func(t *testing.T) *Error {
+			addr, release, err := origin.Refused()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer release()
+			return probe(t, newEngine(t, Config{}), addr.String()).Err
+		},
+		KindConnectTimeout:     mapped(connectKind, syscall.ETIMEDOUT),
+		KindConnectUnreachable: mapped(connectKind, syscall.EHOSTUNREACH),
+		KindConnectReset:       mapped(connectKind, syscall.ECONNRESET),
+		KindConnectBlockedAddress: func(t *testing.T) *Error {
+			e := newEngine(t, Config{Guard: func(netip.AddrPort) error { return errors.New("no") }})
+			return probe(t, e, "http://127.0.0.1/").Err
+		},
+
+		KindTLSTimeout:      handshaking(origin.Config{ConnHandler: (*origin.Conn).Hang}),
+		KindTLSExpired:      handshaking(withCert(origin.Config{TLS: serverTLS(authority.IssueExpired("127.0.0.1"))})),
+		KindTLSNameMismatch: handshaking(withCert(origin.Config{TLS: serverTLS(authority.Issue("x.test"))})),
+		KindTLSUntrusted:    handshaking(withCert(origin.Config{TLS: serverTLS(authority.Issue("127.0.0.1"))})),
+		KindTLSHandshake: func(t *testing.T) *Error {
+			old := serverTLS(authority.Issue("127.0.0.1"))
+			old.MaxVersion = 0x0301
+			return handshaking(withCert(origin.Config{TLS: old}))(t)
+		},
+		KindTLSNotTLS: handshaking(origin.Config{ConnHandler: func(c *origin.Conn) { c.WriteString("220 hello\r\n"); c.Hang() }}),
+		KindTLSReset:  handshaking(origin.Config{ConnHandler: func(c *origin.Conn) { c.Read(make([]byte, 1)); c.Reset() }}),
+
+		KindSendReset:   sending(func(c *origin.Conn) { c.Read(make([]byte, 1)); c.Reset() }),
+		KindSendTimeout: sending(func(c *origin.Conn) { c.Pause(time.Minute) }),
+
+		KindReceiveTimeout: func(t *testing.T) *Error {
+			srv := serve(t, origin.Hang)
+			return probe(t, newEngine(t, Config{HeadTimeout: 20 * time.Millisecond}), srv.Addr().String()).Err
+		},
+		KindReceiveReset: func(t *testing.T) *Error {
+			srv := serve(t, origin.SendAndReset("HTTP/1.1 200 OK\r\n"))
+			return probe(t, newEngine(t, Config{}), srv.Addr().String()).Err
+		},
+		KindReceiveBodyTooLarge: func(t *testing.T) *Error {
+			srv := serve(t, origin.Respond(200, "long"))
+			return probe(t, newEngine(t, Config{BodyLimit: 2, WholeBody: true}), srv.Addr().String()).Err
+		},
+
+		KindRedirectMissingLocation:  redirecting(""),
+		KindRedirectBadLocation:      redirecting("Location: http://[\r\n"),
+		KindRedirectLocationTooLong:  redirecting("Location: /" + strings.Repeat("a", maxLocation) + "\r\n"),
+		KindRedirectMultipleLocation: redirecting("Location: /a\r\nLocation: /b\r\n"),
+		KindRedirectScheme:           redirecting("Location: ftp://a.test/\r\n"),
+		KindRedirectLoop:             redirecting("Location: /\r\n"),
+		KindRedirectBlockedPort:      redirecting("Location: http://a.test:25/\r\n"),
+		KindRedirectTooMany: func(t *testing.T) *Error {
+			srv := serve(t, chain)
+			return probe(t, newEngine(t, Config{}), srv.Addr().String()+"/301/6").Err
+		},
+		KindRedirectDowngrade: func(t *testing.T) *Error {
+			srv := listenOrigin(t, origin.Config{Handler: origin.Redirect(302, "http://127.0.0.1/"), TLS: serverTLS(authority.Issue("127.0.0.1"))})
+			return probe(t, newEngine(t, Config{ForbidDowngrade: true, RootCAs: authority.Pool()}), "https://"+srv.Addr().String()).Err
+		},
+		KindRedirectBlockedAddress: func(t *testing.T) *Error {
+			srv := serve(t, origin.Redirect(302, "http://127.0.0.1/"))
+			return probe(t, newEngine(t, Config{DialAddr: toServers(srv, nil)}), "http://192.0.2.1/").Err
+		},
+
+		KindLocalFDLimit:       mapped(connectKind, syscall.EMFILE),
+		KindLocalPortExhausted: mapped(connectKind, syscall.EADDRNOTAVAIL),
+		KindLocalMemory:        mapped(connectKind, syscall.ENOBUFS),
+		KindLocalInternal:      mapped(connectKind, syscall.EILSEQ),
+		KindLocalCanceled: func(t *testing.T) *Error {
+			ctx, cancel := context.WithCancel(context.Background())
+			cancel()
+			return newEngine(t, Config{}).Check(ctx, Target{Input: "http://127.0.0.1/"}).Err
+		},
+	}
+	rawKinds(all)
+	return all
+}
+
+func TestEveryKindOfTheClosedListCanBeProduced(t *testing.T) {
+	make := producers()
+	for _, kind := range Kinds() {
+		produce := make[kind]
+		if produce == nil {
+			t.Errorf("nothing produces %v", kind)
+			continue
+		}
+		if err := produce(t); err == nil || err.Kind != kind {
+			t.Errorf("produced %+v in place of %v", err, kind)
+		}
+	}
+}

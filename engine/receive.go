@@ -1,0 +1,256 @@
+package engine
+
+import (
+	"errors"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/sondeprobe/sonde/wire"
+)
+
+const (
+	maxInterim    = 16       // 1xx responses before a final one
+	maxChainHeads = 1 << 20  // bytes of response heads over all hops
+	bodyBuffer    = 16 << 10 // for bodies that do not fit the first buffer
+)
+
+// send writes the request. Its phase ends when the kernel has taken the last byte.
+func (c *check) send() *Error {
+	host, lines := c.fields()
+	var err error
+	c.out, err = wire.AppendRequest(c.out[:0], &wire.Request{
+		Method: c.req.method, Target: c.req.loc.target, Host: host, Fields: lines,
+		Close: c.engine.cfg.MaxIdle < 0,
+	})
+	if err != nil {
+		// The URL parser lets nothing through that the wire refuses; a pinned Host field might.
+		return c.fail(KindInputInvalidURL, PhaseSend, err, "cannot be sent: %v", err)
+	}
+	// One deadline for sending and for the head: the request is small and the kernel takes it at once.
+	if !c.arm(c.conn.Conn, c.within(c.engine.cfg.HeadTimeout)) {
+		return canceled(c.ctx.Err())
+	}
+	c.clock.begin(PhaseSend, c.at())
+	if _, err = c.conn.Write(c.out); err != nil {
+		kind := sendKind(err)
+		if kind == KindSendReset && c.answered() {
+			return nil // refused in the middle of the request, with an answer that says why
+		}
+		return c.fail(kind, PhaseSend, err, "%s", sendText(kind, err))
+	}
+	c.clock.end(c.at())
+	return nil
+}
+
+// answered reports whether something can be read on a connection whose peer took no more.
+func (c *check) answered() bool {
+	c.clock.end(c.at())
+	c.clock.begin(PhaseWait, c.at())
+	c.in = c.in[:0]
+	return c.read() == nil
+}
+
+// receive reads the response: its first byte ends the wait, its last one the phase. What matters of
+// the head is in the Result before the body overwrites the buffer.
+func (c *check) receive() *Error {
+	if c.noticed == 0 {
+		c.in = c.in[:0]
+		c.clock.begin(PhaseWait, c.clock.last)
+		if err := c.read(); err != nil {
+			return c.receiveFailed(err, 0)
+		}
+	}
+	if c.reused && c.stale {
+		return c.unasked()
+	}
+	c.clock.answered(c.arrived)
+	end, err := c.readHead()
+	if err != nil {
+		return err
+	}
+	c.keepHead()
+	framing, ferr := c.head.Framing(c.req.method)
+	c.hop.Anomalies |= Anomaly(c.head.Anomalies)
+	if ferr != nil {
+		return c.broken(ferr)
+	}
+	if n, ok := c.head.ContentLength(); ok {
+		c.res.ContentLength = n
+	}
+	if !c.arm(c.conn.Conn, c.deadline) {
+		return canceled(c.ctx.Err())
+	}
+	if err := c.readBody(framing, end); err != nil {
+		return err
+	}
+	c.clock.end(c.arrived)
+	if c.engine.cfg.Strict && c.hop.Anomalies != 0 {
+		return c.deviated()
+	}
+	return nil
+}
+
+// read takes what has arrived into the free part of the buffer, and notes when it arrived and when
+// we saw it.
+func (c *check) read() error {
+	n, err := c.conn.Read(c.in[len(c.in):cap(c.in)])
+	if n == 0 {
+		if err == nil {
+			err = io.ErrNoProgress
+		}
+		return err
+	}
+	now := time.Now()
+	sent := c.res.Start.Add(c.clock.sentAt)
+	at, kernel := stampTime(c.conn.Stamp(), now)
+	c.stale = kernel && at.Before(sent)
+	if !kernel || c.stale || at.After(now) {
+		at, kernel = now, false // the clock was stepped: the stamp means nothing
+	}
+	c.clock.stamped(kernel)
+	c.in = c.in[:len(c.in)+n]
+	c.noticed = max(now.Sub(c.res.Start), 1)
+	c.arrived = at.Sub(c.res.Start)
+	return nil
+}
+
+// unasked is the end of a reused connection whose first bytes had arrived before the request was
+// sent: they answer another one.
+func (c *check) unasked() *Error {
+	c.noticed = 0
+	return c.fail(KindReceiveNotHTTP, PhaseWait, nil, "the connection brought bytes that answer no request")
+}
+
+// readHead parses the final response's head, after any interim ones, and returns where it ends.
+func (c *check) readHead() (end int, failed *Error) {
+	base, interim := 0, 0
+	c.head.Reset()
+	for {
+		n, err := c.head.Parse(c.in[base:], wire.Limits{})
+		switch {
+		case errors.Is(err, wire.ErrIncomplete):
+			if len(c.in) == cap(c.in) {
+				base = c.makeRoom(base)
+			}
+			if err := c.read(); err != nil {
+				return 0, c.receiveFailed(err, base)
+			}
+			continue
+		case err != nil:
+			c.hop.StatusCode = c.head.StatusCode
+			return 0, c.broken(err)
+		}
+		base += n
+		if c.headLen += n; c.headLen > maxChainHeads {
+			c.hop.StatusCode = c.head.StatusCode
+			return 0, c.broken(wire.ErrHeadTooLarge)
+		}
+		if c.head.StatusCode == 101 {
+			c.hop.StatusCode = 101
+			return 0, c.fail(KindReceiveUnexpectedUpgrade, PhaseReceive, nil, "101 Switching Protocols, which was not asked for")
+		}
+		if c.head.StatusCode >= 200 {
+			c.hop.StatusCode = c.head.StatusCode
+			return base, nil
+		}
+		if interim++; interim > maxInterim {
+			return 0, c.fail(KindReceiveTooMany1xx, PhaseReceive, nil, "more than %d interim responses", maxInterim)
+		}
+		c.hop.Anomalies |= Anomaly(c.head.Anomalies)
+		c.head.Reset()
+	}
+}
+
+// makeRoom moves what is still to be parsed to the front of the buffer, in a larger one if it is
+// full of that. The parser bounds how far a head can grow.
+func (c *check) makeRoom(base int) int {
+	if base > 0 {
+		c.in = c.in[:copy(c.in, c.in[base:])]
+		return 0
+	}
+	grown := make([]byte, len(c.in), 4*cap(c.in))
+	copy(grown, c.in)
+	c.in = grown
+	return 0
+}
+
+// keepHead copies what the record shows of the head.
+func (c *check) keepHead() {
+	c.res.ContentType = c.value("content-type")
+	c.res.WebServer = c.value("server")
+	c.res.ContentLength = -1
+	c.res.BodyBytes, c.res.BodyComplete, c.res.BodyRead = 0, false, false
+	c.res.ExpectAsked, c.res.ExpectFound = false, false
+	c.keepLocation()
+}
+
+// value returns the first field of that name, as a string of its own; "" for none.
+func (c *check) value(name string) string {
+	v, _ := c.head.Look(name)
+	return string(v)
+}
+
+// receiveFailed makes the error of a read that brought nothing. The head, if it was begun, knows
+// what the peer's close means at this point.
+func (c *check) receiveFailed(err error, base int) *Error {
+	phase := PhaseReceive
+	if c.noticed == 0 {
+		phase = PhaseWait
+	}
+	if !isEOF(err) {
+		kind := receiveKind(err)
+		if c.head.StatusCode >= 200 && c.noticed != 0 {
+			c.hop.StatusCode = c.head.StatusCode
+		}
+		return c.fail(kind, phase, err, "%s", receiveText(kind, c, err))
+	}
+	if c.noticed == 0 {
+		c.head.Reset()
+		return c.fail(KindReceiveEmptyReply, phase, err, "the server closed the connection without an answer")
+	}
+	c.hop.StatusCode = c.head.StatusCode
+	return c.broken(c.head.EOF(c.in[base:]))
+}
+
+// broken makes the error of bytes that cannot be read as HTTP. The status stays, once its line was
+// read.
+func (c *check) broken(err error) *Error {
+	if c.hop.StatusCode < 200 {
+		c.hop.StatusCode = 0
+	}
+	c.hop.Anomalies |= Anomaly(c.head.Anomalies)
+	return c.fail(wireKind(err), PhaseReceive, err, "%s", c.wireText(err))
+}
+
+// deviated is the error that a tolerated deviation becomes under Strict.
+func (c *check) deviated() *Error {
+	names := slices.Collect(c.hop.Anomalies.Names())
+	kind := KindRedirectMultipleLocation // the one deviation that the wire does not know
+	if err := wire.Anomaly(c.hop.Anomalies).Err(); err != nil {
+		kind = wireKind(err)
+	}
+	return c.fail(kind, PhaseReceive, nil, "the answer deviates from HTTP/1.1: %s", strings.Join(names, ", "))
+}
+
+// isEOF reports whether err is the peer's close. A TLS peer that closes without saying goodbye is
+// common, and no different from one that does not use TLS.
+func isEOF(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
+}
+
+// release puts the connection back to the pool when the next request on it would be safe, and closes
+// it otherwise.
+func (c *check) release(err *Error) {
+	c.disarm()
+	conn := c.conn
+	c.conn = nil
+	switch {
+	case conn == nil:
+	case err == nil && c.body.reusable && c.hop.Anomalies == 0 && c.engine.cfg.MaxIdle > 0:
+		c.engine.pool.put(conn)
+	default:
+		conn.Conn.Close()
+	}
+}

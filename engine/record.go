@@ -1,0 +1,337 @@
+package engine
+
+import (
+	"net/netip"
+	"strconv"
+	"time"
+	"unicode/utf8"
+)
+
+// RecordOptions choose what a record holds beyond the fixed keys.
+type RecordOptions struct {
+	// Hops lists the hops also when there was only one.
+	Hops bool
+}
+
+// AppendJSON appends the record of r to dst, one JSON object without a line feed, and returns the
+// extended slice. It does not allocate when dst has room, and no octet of the record is a control
+// character. Keys that do not apply are absent; README.md lists them all.
+func (r *Result) AppendJSON(dst []byte, opt RecordOptions) []byte {
+	w := record{append(dst, '{')}
+	w.int("n", r.N)
+	w.str("input", r.Input)
+	if !r.Start.IsZero() {
+		w.time("timestamp", r.Start)
+	}
+	w.text("url", r.URL)
+	w.text("final_url", r.FinalURL)
+	w.text("method", r.Method)
+	w.text("scheme", r.Scheme)
+	w.text("host", r.Host)
+	w.port("port", r.Port)
+	w.text("path", r.Path)
+	w.addr("host_ip", r.HostIP)
+	if r.StatusCode != 0 {
+		w.int("status_code", int64(r.StatusCode))
+	}
+	w.text("content_type", r.ContentType)
+	if r.ContentLength >= 0 && r.BodyRead {
+		w.int("content_length", r.ContentLength)
+	}
+	w.text("webserver", r.WebServer)
+	w.text("location", r.Location)
+	if len(r.Hops) > 0 {
+		w.int("redirects", int64(r.Redirects))
+	}
+	w.chain(r.Hops)
+	w.bool("failed", r.Failed)
+	if r.Err != nil {
+		w.text("error_kind", r.Err.Kind.String())
+		w.text("error_phase", r.Err.Phase.String())
+		w.text("error", r.Err.Text)
+	}
+	if !r.Start.IsZero() {
+		w.timings(&r.Timings)
+	}
+	w.text("timing_source", r.Source.String())
+	if r.Attempts > 0 {
+		w.int("attempts", int64(r.Attempts))
+		w.bool("reused", r.Reused)
+		w.int("syn_retransmits", int64(r.SYNRetransmits))
+	}
+	if r.BodyRead {
+		w.int("body_bytes", r.BodyBytes)
+		w.bool("body_complete", r.BodyComplete)
+	}
+	if r.ExpectAsked {
+		w.bool("expect_found", r.ExpectFound)
+	}
+	w.anomalies(r.Anomalies)
+	if opt.Hops && len(r.Hops) > 0 || len(r.Hops) > 1 {
+		w.hops(r.Hops)
+	}
+	if n := len(r.Hops); n > 0 {
+		w.tls(r.Hops[n-1].TLS)
+		w.dns(r.Hops[n-1].DNS)
+	}
+	return w.end()
+}
+
+// record appends the members of one JSON object.
+type record struct{ b []byte }
+
+func (w *record) end() []byte { return append(w.b, '}') }
+
+func (w *record) key(name string) {
+	if w.b[len(w.b)-1] != '{' {
+		w.b = append(w.b, ',')
+	}
+	w.b = append(w.b, '"')
+	w.b = append(w.b, name...)
+	w.b = append(w.b, '"', ':')
+}
+
+func (w *record) int(name string, v int64) {
+	w.key(name)
+	w.b = strconv.AppendInt(w.b, v, 10)
+}
+
+func (w *record) port(name string, v uint16) {
+	if v != 0 {
+		w.int(name, int64(v))
+	}
+}
+
+func (w *record) bool(name string, v bool) {
+	w.key(name)
+	w.b = strconv.AppendBool(w.b, v)
+}
+
+// str writes a string, text one that is absent when empty.
+func (w *record) str(name, v string) {
+	w.key(name)
+	w.b = appendString(w.b, v)
+}
+
+func (w *record) text(name, v string) {
+	if v != "" {
+		w.str(name, v)
+	}
+}
+
+func (w *record) addr(name string, a netip.Addr) {
+	if a.IsValid() {
+		w.key(name)
+		w.b = append(w.b, '"')
+		w.b = a.AppendTo(w.b)
+		w.b = append(w.b, '"')
+	}
+}
+
+// time writes RFC 3339 with all nine digits, so that records sort as text.
+func (w *record) time(name string, t time.Time) {
+	w.key(name)
+	w.b = append(w.b, '"')
+	w.b = t.UTC().AppendFormat(w.b, "2006-01-02T15:04:05.000000000Z07:00")
+	w.b = append(w.b, '"')
+}
+
+// ms writes microseconds as milliseconds with three decimals.
+func (w *record) ms(name string, us int64) {
+	w.key(name)
+	w.b = strconv.AppendInt(w.b, us/1000, 10)
+	frac := us % 1000
+	w.b = append(w.b, '.', byte('0'+frac/100), byte('0'+frac/10%10), byte('0'+frac%10))
+}
+
+// timings writes whole microseconds. The lag takes what cutting off the nanoseconds leaves over, so
+// that the printed figures add up as the exact ones do.
+func (w *record) timings(t *Timings) {
+	w.key("timings_ms")
+	w.b = append(w.b, '{')
+	total := t.Total.Microseconds()
+	lag := total
+	for p, d := range t.Phases {
+		if d >= 0 {
+			us := d.Microseconds()
+			lag -= us
+			w.ms(phaseNames[p], us)
+		}
+	}
+	w.ms("lag", lag)
+	w.ms("total", total)
+	w.b = append(w.b, '}')
+}
+
+// chain lists the status codes of the hops that got one.
+func (w *record) chain(hops []Hop) {
+	first := true
+	for i := range hops {
+		if hops[i].StatusCode == 0 {
+			continue
+		}
+		if first {
+			w.key("chain_status_codes")
+			w.b = append(w.b, '[')
+		} else {
+			w.b = append(w.b, ',')
+		}
+		first = false
+		w.b = strconv.AppendInt(w.b, int64(hops[i].StatusCode), 10)
+	}
+	if !first {
+		w.b = append(w.b, ']')
+	}
+}
+
+func (w *record) anomalies(a Anomaly) {
+	if a == 0 {
+		return
+	}
+	w.key("anomalies")
+	w.b = append(w.b, '[')
+	for name := range a.Names() {
+		if w.b[len(w.b)-1] != '[' {
+			w.b = append(w.b, ',')
+		}
+		w.b = appendString(w.b, name)
+	}
+	w.b = append(w.b, ']')
+}
+
+func (w *record) hops(hops []Hop) {
+	w.key("hops")
+	w.b = append(w.b, '[')
+	for i := range hops {
+		if i > 0 {
+			w.b = append(w.b, ',')
+		}
+		h := &hops[i]
+		w.b = append(w.b, '{')
+		w.str("url", h.URL)
+		if h.StatusCode != 0 {
+			w.int("status_code", int64(h.StatusCode))
+		}
+		w.text("location", h.Location)
+		w.addr("host_ip", h.HostIP)
+		w.port("port", h.Port)
+		w.bool("reused", h.Reused)
+		w.timings(&h.Timings)
+		w.anomalies(h.Anomalies)
+		w.tls(h.TLS)
+		w.dns(h.DNS)
+		w.b = append(w.b, '}')
+	}
+	w.b = append(w.b, ']')
+}
+
+func (w *record) tls(t *TLSInfo) {
+	if t == nil {
+		return
+	}
+	w.key("tls")
+	w.b = append(w.b, '{')
+	w.bool("verified", t.Verified)
+	w.text("version", t.Version)
+	w.text("cipher", t.Cipher)
+	w.text("alpn", t.ALPN)
+	w.text("subject", t.Subject)
+	w.text("issuer", t.Issuer)
+	if !t.NotAfter.IsZero() {
+		w.time("not_after", t.NotAfter)
+	}
+	w.text("verify_error", t.VerifyError)
+	w.bool("resumed", t.Resumed)
+	w.b = append(w.b, '}')
+}
+
+func (w *record) dns(d *DNSInfo) {
+	if d == nil {
+		return
+	}
+	w.key("dns")
+	w.b = append(w.b, '{')
+	if d.Server.IsValid() {
+		w.key("server")
+		w.b = append(w.b, '"')
+		w.b = d.Server.AppendTo(w.b)
+		w.b = append(w.b, '"')
+		w.key("rcode")
+		w.rcode(d.RCode)
+	}
+	if len(d.CNAME) > 0 {
+		w.key("cname")
+		w.b = append(w.b, '[')
+		for i, name := range d.CNAME {
+			if i > 0 {
+				w.b = append(w.b, ',')
+			}
+			w.b = appendString(w.b, name)
+		}
+		w.b = append(w.b, ']')
+	}
+	w.int("ttl", int64(d.TTL/time.Second))
+	w.bool("cached", d.Cached)
+	w.bool("shared", d.Shared)
+	w.int("attempts", int64(d.Attempts))
+	w.b = append(w.b, '}')
+}
+
+// rcodeNames are those of the IANA registry "DNS RCODEs" that a stub resolver meets.
+var rcodeNames = []string{"NOERROR", "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSED",
+	"YXDOMAIN", "YXRRSET", "NXRRSET", "NOTAUTH", "NOTZONE"}
+
+func (w *record) rcode(code int) {
+	w.b = append(w.b, '"')
+	if code >= 0 && code < len(rcodeNames) {
+		w.b = append(w.b, rcodeNames[code]...)
+	} else {
+		w.b = append(w.b, "RCODE"...) // RFC 3597 section 5 writes unknown types so
+		w.b = strconv.AppendInt(w.b, int64(code), 10)
+	}
+	w.b = append(w.b, '"')
+}
+
+// appendString appends s as a JSON string. Every control character (C0, DEL, C1) is escaped, and the
+// two line separators that JavaScript once took for line ends; each octet that is no UTF-8 becomes
+// the replacement character.
+func appendString(dst []byte, s string) []byte {
+	dst = append(dst, '"')
+	start := 0
+	for i := 0; i < len(s); {
+		c := s[i]
+		if c >= ' ' && c < 0x7f && c != '"' && c != '\\' {
+			i++
+			continue
+		}
+		r, n := rune(c), 1
+		if c >= utf8.RuneSelf {
+			r, n = utf8.DecodeRuneInString(s[i:])
+			if r > 0x9f && r != '\u2028' && r != '\u2029' && (r != utf8.RuneError || n > 1) {
+				i += n
+				continue
+			}
+		}
+		dst = append(dst, s[start:i]...)
+		dst = appendEscape(dst, r)
+		i += n
+		start = i
+	}
+	dst = append(dst, s[start:]...)
+	return append(dst, '"')
+}
+
+func appendEscape(dst []byte, r rune) []byte {
+	const hex = "0123456789abcdef"
+	switch r {
+	case '"', '\\':
+		return append(dst, '\\', byte(r))
+	case '\n':
+		return append(dst, '\\', 'n')
+	case '\r':
+		return append(dst, '\\', 'r')
+	case '\t':
+		return append(dst, '\\', 't')
+	}
+	return append(dst, '\\', 'u', hex[r>>12&15], hex[r>>8&15], hex[r>>4&15], hex[r&15])
+}

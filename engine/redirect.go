@@ -1,0 +1,174 @@
+package engine
+
+import (
+	"errors"
+	"strconv"
+	"strings"
+
+	whatwg "github.com/nlnwa/whatwg-url/url"
+)
+
+// maxLocation is the longest Location that is resolved, in bytes.
+const maxLocation = 8 << 10
+
+var (
+	errPrivate      = errors.New("private, and a public address led there")
+	errTooLong      = errors.New("too long")
+	errSeveral      = errors.New("several that differ")
+	errNoLocation   = errors.New("none")
+	errUnresolvable = errors.New("no URL")
+)
+
+// keepLocation copies the Location fields of the head before the body takes its buffer.
+func (c *check) keepLocation() {
+	c.location, c.locationErr = "", errNoLocation
+	for f := range c.head.All("location") {
+		value := string(f.AppendValue(nil))
+		switch {
+		case c.locationErr == errNoLocation:
+			c.location, c.locationErr = value, nil
+		case value == c.location:
+			c.hop.Anomalies |= RepeatedLocation
+		default:
+			c.locationErr = errSeveral
+		}
+	}
+	if c.location == "" && c.locationErr == nil {
+		c.locationErr = errNoLocation
+	}
+	if len(c.location) > maxLocation {
+		c.locationErr = errTooLong
+	}
+}
+
+// isRedirect reports whether status is a redirect that is followed. 300, 304, 305 and 306 are final
+// answers.
+func isRedirect(status int) bool {
+	switch status {
+	case 301, 302, 303, 307, 308:
+		return true
+	}
+	return false
+}
+
+// redirect decides what the hop's response means: a final answer, the next request in c.req, or the
+// error of a redirect that cannot be followed.
+func (c *check) redirect() (more bool, failed *Error) {
+	status := c.hop.StatusCode
+	if status != 201 && (status < 300 || status > 399) {
+		return false, nil
+	}
+	next, err := c.resolveLocation()
+	if !isRedirect(status) || c.engine.cfg.NoFollow {
+		return false, nil
+	}
+	if err != nil {
+		return false, c.locationFailed(err)
+	}
+	if c.res.Redirects >= c.engine.cfg.MaxRedirects {
+		return false, c.misdirected(KindRedirectTooMany, nil, "after %d redirections, one too many", c.res.Redirects)
+	}
+	if isBadPort(next.port) {
+		return false, c.misdirected(KindRedirectBlockedPort, nil, "to port %d, which is blocked", next.port)
+	}
+	if c.req.loc.https() && !next.https() {
+		if c.engine.cfg.ForbidDowngrade {
+			return false, c.misdirected(KindRedirectDowngrade, nil, "from https to %s", quote(next.url))
+		}
+		c.hop.Anomalies |= Downgrade
+	}
+	req := c.nextRequest(status, next)
+	for _, s := range c.sent {
+		if s.url == req.loc.url && s.method == req.method {
+			return false, c.misdirected(KindRedirectLoop, nil, "back to %s, a loop", quote(s.url))
+		}
+	}
+	c.public = c.hop.HostIP.IsValid() && !isPrivate(c.hop.HostIP)
+	c.req = req
+	c.res.Redirects++
+	return true, nil
+}
+
+// resolveLocation resolves the Location against the URL of the request, and notes it for the record.
+// Userinfo in it is never used, and shown nowhere.
+func (c *check) resolveLocation() (location, error) {
+	if c.locationErr != nil {
+		return location{}, c.locationErr
+	}
+	next, err := c.req.loc.resolve(c.location)
+	switch {
+	case errors.Is(err, errScheme):
+		c.hop.Location = c.otherScheme()
+		return next, err
+	case errors.Is(err, errPort0):
+		return next, nil // port 0 is on the list of bad ports
+	case err != nil:
+		return next, errUnresolvable
+	}
+	next.user = ""
+	if !strings.Contains(c.location, "#") {
+		next.fragment = c.req.loc.fragment // RFC 9110 section 10.2.2
+	}
+	c.hop.Location = next.url + next.fragment
+	return next, nil
+}
+
+// otherScheme is the Location as a URL that is not http, without userinfo.
+func (c *check) otherScheme() string {
+	u, err := whatwg.ParseRef(c.req.loc.url, escapeHigh(c.location))
+	if err != nil {
+		return ""
+	}
+	u.SetUsername("")
+	u.SetPassword("")
+	return u.Href(false)
+}
+
+func (c *check) locationFailed(err error) *Error {
+	switch err {
+	case errNoLocation:
+		return c.misdirected(KindRedirectMissingLocation, nil, "without a Location")
+	case errSeveral:
+		return c.misdirected(KindRedirectMultipleLocation, nil, "with several Locations that differ")
+	case errTooLong:
+		return c.misdirected(KindRedirectLocationTooLong, nil, "with a Location of more than %d bytes", maxLocation)
+	case errScheme:
+		return c.misdirected(KindRedirectScheme, err, "to %s, which is neither http nor https", quote(c.hop.Location))
+	}
+	return c.misdirected(KindRedirectBadLocation, err, "with a Location that is no URL")
+}
+
+// misdirected makes a redirect's error. Its sentence begins with the status.
+func (c *check) misdirected(kind Kind, cause error, format string, args ...any) *Error {
+	return c.fail(kind, PhaseProcess, cause, statusText(c.hop.StatusCode)+" "+format, args...)
+}
+
+// nextRequest is the request that the redirect asks for: RFC 9110 section 15.4, with the method
+// rules that browsers share (Fetch standard, HTTP-redirect fetch).
+func (c *check) nextRequest(status int, next location) request {
+	req := request{loc: next, method: c.req.method, foreign: c.req.foreign, bare: c.req.bare}
+	if (status == 301 || status == 302) && req.method == "POST" || status == 303 && req.method != "HEAD" {
+		req.bare = req.bare || req.method != "GET"
+		req.method = "GET"
+	}
+	if !next.sameOrigin(&c.req.loc) {
+		req.foreign = true
+	} else if !req.foreign {
+		req.loc.user = c.req.loc.user
+	}
+	return req
+}
+
+var redirectPhrases = map[int]string{
+	300: "Multiple Choices", 301: "Moved Permanently", 302: "Found", 303: "See Other", 304: "Not Modified",
+	305: "Use Proxy", 307: "Temporary Redirect", 308: "Permanent Redirect",
+}
+
+// statusText is a redirect's status with the phrase of RFC 9110, whatever phrase the server sent.
+func statusText(status int) string {
+	text := strconv.Itoa(status)
+	if phrase := redirectPhrases[status]; phrase != "" {
+		text += " " + phrase
+	}
+	return text
+}

@@ -1,0 +1,253 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/sondeprobe/sonde/bench/origin"
+	"github.com/sondeprobe/sonde/resolver"
+)
+
+// site is an origin that notes what it was asked, and an engine whose names all lead to it.
+type site struct {
+	*Engine
+	mu   sync.Mutex
+	seen []*origin.Request
+}
+
+func newSite(t *testing.T, cfg Config, pages origin.Mux) *site {
+	t.Helper()
+	s := &site{}
+	note := func(c *origin.Conn, r *origin.Request) {
+		s.mu.Lock()
+		s.seen = append(s.seen, r)
+		s.mu.Unlock()
+		pages.Serve(c, r)
+	}
+	plain := serve(t, note)
+	authority := origin.NewAuthority()
+	secure := listenOrigin(t, origin.Config{Handler: note, TLS: serverTLS(authority.Issue("a.test", "b.test"))})
+	lo := []netip.Addr{netip.MustParseAddr("127.0.0.1")}
+	dns := listenDNS(t, map[string]origin.Name{"a.test": {Addrs: lo}, "b.test": {Addrs: lo}})
+	cfg.ResolverConfig = resolver.Config{Servers: []netip.AddrPort{dns.Addr()}, Hosts: "-"}
+	cfg.RootCAs = authority.Pool()
+	cfg.DialAddr = toServers(plain, secure)
+	s.Engine = newEngine(t, cfg)
+	return s
+}
+
+func (s *site) requests() []*origin.Request {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.seen)
+}
+
+// chain answers /CODE/N with a redirect to /CODE/N-1, and /CODE/0 with 200.
+func chain(c *origin.Conn, r *origin.Request) {
+	parts := strings.Split(r.Path(), "/")
+	code, _ := strconv.Atoi(parts[1])
+	n, _ := strconv.Atoi(parts[2])
+	if n == 0 {
+		origin.Respond(200, "end")(c, r)
+		return
+	}
+	origin.Redirect(code, fmt.Sprintf("/%d/%d", code, n-1))(c, r)
+}
+
+func TestFiveRedirectionsAreFollowedTheSixthIsTooMany(t *testing.T) {
+	srv := serve(t, chain)
+	e := newEngine(t, Config{})
+	for _, code := range []int{301, 302, 303, 307, 308} {
+		for n := range 8 {
+			r := probe(t, e, fmt.Sprintf("http://%v/%d/%d", srv.Addr(), code, n))
+			if n <= 5 {
+				expect(t, r, KindNone, 200)
+			} else {
+				expect(t, r, KindRedirectTooMany, code)
+				if len(r.Hops) != 6 || r.Hops[5].StatusCode != code || r.Hops[5].Location == "" ||
+					!strings.HasPrefix(r.Err.Text, strconv.Itoa(code)+" ") {
+					t.Errorf("%s", r.AppendJSON(nil, RecordOptions{}))
+				}
+			}
+			if r.Redirects != min(n, 5) || len(r.Hops) != min(n, 5)+1 {
+				t.Errorf("%d/%d: %d redirects, %d hops", code, n, r.Redirects, len(r.Hops))
+			}
+		}
+	}
+	expect(t, probe(t, newEngine(t, Config{MaxRedirects: 6}), fmt.Sprintf("http://%v/301/6", srv.Addr())), KindNone, 200)
+	expect(t, probe(t, newEngine(t, Config{MaxRedirects: -1}), fmt.Sprintf("http://%v/301/1", srv.Addr())), KindRedirectTooMany, 301)
+	r := probe(t, newEngine(t, Config{NoFollow: true}), fmt.Sprintf("http://%v/301/1", srv.Addr()))
+	expect(t, r, KindNone, 301)
+	if r.Redirects != 0 || !strings.HasSuffix(r.Location, "/301/0") {
+		t.Errorf("not followed, and yet %s", r.AppendJSON(nil, RecordOptions{}))
+	}
+}
+
+func TestRedirectErrors(t *testing.T) {
+	raw := func(status string, lines ...string) origin.Handler {
+		return origin.Send("HTTP/1.1 " + status + "\r\nContent-Length: 0\r\n" + strings.Join(append(lines, "", ""), "\r\n"))
+	}
+	pages := origin.Mux{
+		"/missing":  raw("307 Whatever"),
+		"/empty":    raw("301 x", "Location:"),
+		"/bad":      raw("302 x", "Location: http://[/"),
+		"/long":     raw("302 x", "Location: /"+strings.Repeat("a", 8<<10)),
+		"/several":  raw("302 x", "Location: /a", "Location: /b"),
+		"/repeated": raw("302 x", "Location: /ok", "Location: /ok"),
+		"/ftp":      raw("302 x", "Location: ftp://u:secret@x.test/"),
+		"/port":     raw("302 x", "Location: http://a.test:25/"),
+		"/self":     raw("302 x", "Location: /self#again"),
+		"/loop1":    raw("301 x", "Location: /loop2"),
+		"/loop2":    raw("301 x", "Location: http://a.test/loop1"),
+		"/300":      raw("300 x", "Location: /ok"),
+		"/304":      raw("304 x"),
+		"/ok":       raw("200 OK"),
+		"/secure":   raw("302 x", "Location: http://a.test/ok"),
+	}
+	s := newSite(t, Config{}, pages)
+	for _, tc := range []struct {
+		path   string
+		kind   Kind
+		status int
+		text   string
+	}{
+		{"/missing", KindRedirectMissingLocation, 307, "307 Temporary Redirect without a Location"},
+		{"/empty", KindRedirectMissingLocation, 301, "301 Moved Permanently without a Location"},
+		{"/bad", KindRedirectBadLocation, 302, "302 Found with a Location that is no URL"},
+		{"/long", KindRedirectLocationTooLong, 302, "302 Found with a Location of more than 8192 bytes"},
+		{"/several", KindRedirectMultipleLocation, 302, "302 Found with several Locations that differ"},
+		{"/repeated", KindNone, 200, ""},
+		{"/ftp", KindRedirectScheme, 302, `302 Found to "ftp://x.test/", which is neither http nor https`},
+		{"/port", KindRedirectBlockedPort, 302, "302 Found to port 25, which is blocked"},
+		{"/self", KindRedirectLoop, 302, `302 Found back to "http://a.test/self", a loop`},
+		{"/loop1", KindRedirectLoop, 301, `301 Moved Permanently back to "http://a.test/loop1", a loop`},
+		{"/300", KindNone, 300, ""},
+		{"/304", KindNone, 304, ""},
+	} {
+		r := probe(t, s.Engine, "http://a.test"+tc.path)
+		expect(t, r, tc.kind, tc.status)
+		if r.Err != nil && r.Err.Text != tc.text {
+			t.Errorf("%s: %q, want %q", tc.path, r.Err.Text, tc.text)
+		}
+		if strings.Contains(string(r.AppendJSON(nil, RecordOptions{Hops: true})), "secret") {
+			t.Errorf("%s shows the userinfo of a Location", tc.path)
+		}
+		if tc.path == "/repeated" && !slices.Contains(slices.Collect(r.Anomalies.Names()), "repeated_location") {
+			t.Error("two Locations alike leave no anomaly")
+		}
+		if tc.path == "/300" && r.Location != "http://a.test/ok" {
+			t.Errorf("the Location of a 300 is %q", r.Location)
+		}
+	}
+	r := probe(t, s.Engine, "https://a.test/secure")
+	expect(t, r, KindNone, 200)
+	if !slices.Contains(slices.Collect(r.Anomalies.Names()), "downgrade") {
+		t.Error("https to http leaves no anomaly")
+	}
+	strict := newSite(t, Config{ForbidDowngrade: true}, pages)
+	expect(t, probe(t, strict.Engine, "https://a.test/secure"), KindRedirectDowngrade, 302)
+}
+
+func TestMethodAfterARedirect(t *testing.T) {
+	for _, tc := range []struct {
+		code       int
+		method     string
+		wantMethod string
+		wantBare   bool
+	}{
+		{301, "POST", "GET", true}, {302, "POST", "GET", true}, {303, "POST", "GET", true},
+		{307, "POST", "POST", false}, {308, "POST", "POST", false},
+		{301, "PUT", "PUT", false}, {302, "DELETE", "DELETE", false}, {303, "PUT", "GET", true},
+		{303, "HEAD", "HEAD", false}, {301, "HEAD", "HEAD", false}, {303, "GET", "GET", false},
+	} {
+		s := newSite(t, Config{Method: tc.method, Header: []HeaderField{{Name: "Content-Type", Value: "a/b"}}},
+			origin.Mux{"/from": origin.Redirect(tc.code, "/to"), "/to": origin.Respond(200, "")})
+		expect(t, probe(t, s.Engine, "http://a.test/from"), KindNone, 200)
+		seen := s.requests()
+		last := seen[len(seen)-1]
+		if bare := last.Get("Content-Type") == "" && last.Get("Content-Length") == ""; last.Method != tc.wantMethod || tc.wantBare && !bare {
+			t.Errorf("%d of a %s: %q", tc.code, tc.method, last.Raw)
+		}
+	}
+}
+
+// What is sensitive stays at its origin, and does not come back with the chain.
+func TestCredentialsNeverLeaveTheirOrigin(t *testing.T) {
+	s := newSite(t, Config{Header: []HeaderField{
+		{Name: "Cookie", Value: "c"}, {Name: "X-Key", Value: "k", Sensitive: true}, {Name: "X-Plain", Value: "p"},
+	}}, origin.Mux{
+		"a.test/":     origin.Redirect(302, "/same"),
+		"a.test/same": origin.Redirect(302, "http://evil:pw@b.test/"),
+		"b.test/":     origin.Redirect(302, "http://a.test/back"),
+		"a.test/back": origin.Respond(200, ""),
+	})
+	expect(t, probe(t, s.Engine, "http://me:pw@a.test/"), KindNone, 200)
+	seen := s.requests()
+	for i, r := range seen {
+		own := i < 2
+		if (r.Get("Authorization") != "") != own || (r.Get("Cookie") != "") != own || (r.Get("X-Key") != "") != own || r.Get("X-Plain") != "p" {
+			t.Errorf("request %d: %q", i, r.Raw)
+		}
+		if r.Get("Referer") != "" || r.Get("Accept-Encoding") != "" || r.Get("Expect") != "" {
+			t.Errorf("request %d carries what nobody asked for: %q", i, r.Raw)
+		}
+	}
+	if len(seen) != 4 {
+		t.Errorf("%d requests", len(seen))
+	}
+}
+
+func TestFragmentIsInheritedAndNeverSent(t *testing.T) {
+	s := newSite(t, Config{}, origin.Mux{
+		"/keep":  origin.Redirect(302, "/end"),
+		"/other": origin.Redirect(302, "/end#new"),
+		"/end":   origin.Respond(200, ""),
+	})
+	for in, want := range map[string]string{"/keep#old": "/end#old", "/other#old": "/end#new", "/keep": "/end"} {
+		r := probe(t, s.Engine, "http://a.test"+in)
+		if r.FinalURL != "http://a.test"+want {
+			t.Errorf("%s ends at %s", in, r.FinalURL)
+		}
+	}
+	for _, r := range s.requests() {
+		if strings.Contains(string(r.Raw), "#") {
+			t.Errorf("a fragment was sent: %q", r.Raw)
+		}
+	}
+}
+
+// The address is what counts, not the name; and only a way from public to private is closed.
+func TestRedirectFromPublicToPrivateIsBlocked(t *testing.T) {
+	srv := serve(t, origin.Mux{"/a": origin.Redirect(302, "http://[::ffff:10.0.0.1]/"), "/b": origin.Redirect(302, "http://192.0.2.2/ok"),
+		"/ok": origin.Respond(200, "")}.Serve)
+	e := newEngine(t, Config{DialAddr: toServers(srv, nil)})
+	r := probe(t, e, "http://192.0.2.1/a")
+	expect(t, r, KindRedirectBlockedAddress, 302)
+	if !strings.HasPrefix(r.Err.Text, "302 Found to ") || r.HostIP.Unmap() != netip.MustParseAddr("10.0.0.1") {
+		t.Errorf("%v, address %v", r.Err, r.HostIP)
+	}
+	expect(t, probe(t, e, "http://192.0.2.1/b"), KindNone, 200)
+	expect(t, probe(t, e, "http://10.0.0.1/b"), KindNone, 200)
+	expect(t, probe(t, e, "http://10.0.0.1/a"), KindNone, 404)
+}
+
+func TestGuardIsAskedForInputsAndRedirects(t *testing.T) {
+	srv := serve(t, origin.Mux{"/a": origin.Redirect(302, "http://192.0.2.9/")}.Serve)
+	e := newEngine(t, Config{DialAddr: toServers(srv, nil), Guard: func(a netip.AddrPort) error {
+		if a.Addr() == netip.MustParseAddr("192.0.2.9") {
+			return errors.New("not that one")
+		}
+		return nil
+	}})
+	expect(t, probe(t, e, "http://192.0.2.9/"), KindConnectBlockedAddress, 0)
+	expect(t, probe(t, e, "http://192.0.2.1/a"), KindRedirectBlockedAddress, 302)
+	if srv.Requests() != 1 {
+		t.Errorf("%d requests came through", srv.Requests())
+	}
+}

@@ -1,0 +1,201 @@
+package engine
+
+import (
+	"context"
+	"iter"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/panjf2000/ants/v2"
+	"golang.org/x/time/rate"
+)
+
+// laneWindow is the number of jobs that may wait for their host while others go on: it bounds the
+// memory of a list that is sorted by host.
+const laneWindow = 16 << 10
+
+// run is one call of Run: its workers, its lanes, and the states of the checks, which its workers
+// use again and again.
+type run struct {
+	engine *Engine
+	ctx    context.Context
+	emit   func(*Result)
+	pool   *ants.PoolWithFuncGeneric[job]
+	lanes  *lanes
+	jobs   sync.WaitGroup
+	drain  atomic.Bool
+
+	mu   sync.Mutex
+	idle []*check
+	all  []*check // for abort; as many as ever ran at once
+}
+
+// job is a target on its way to a worker, with its URL already parsed: the host is needed to choose
+// the lane.
+type job struct {
+	target Target
+	loc    location
+	err    *Error
+}
+
+// Run checks every target and calls emit once for each, in the order in which the checks end. It
+// takes a target from the sequence only when it has room for it, so the sequence may block and may be
+// endless. It returns when the sequence has ended and every check with it.
+//
+// emit is called from several goroutines at once. The Result, with everything that it points to, is
+// valid until emit returns; see [Result.Clone]. An emit that blocks holds up its worker, and so at
+// last the sequence.
+//
+// When ctx ends, the checks in flight end at once, with KindLocalCanceled, and Run returns the
+// context's error; so does every target that was taken and not started. [Engine.Drain] ends a Run
+// gently. Both take effect at the next target: a sequence that blocks must watch for them itself.
+//
+// The error is ErrClosed after Close, that of ctx, or nil; what happens to a target is never an error
+// of Run.
+func (e *Engine) Run(ctx context.Context, targets iter.Seq[Target], emit func(*Result)) error {
+	r := &run{engine: e, emit: emit, lanes: newLanes(e.cfg.HostConcurrency, laneWindow)}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	r.ctx = ctx
+	if !e.enlist(r, cancel) {
+		return ErrClosed
+	}
+	defer e.discharge(r)
+	// Workers live as long as the Run: nothing is gained by purging them in between.
+	pool, err := ants.NewPoolWithFuncGeneric(e.cfg.Concurrency, r.work, ants.WithDisablePurge(true))
+	if err != nil {
+		return err
+	}
+	r.pool = pool
+	stop := context.AfterFunc(ctx, r.abort)
+	defer stop()
+
+	r.dispatch(targets)
+	r.jobs.Wait()
+	err = ctx.Err()
+	if releaseErr := pool.ReleaseContext(context.Background()); err == nil {
+		err = releaseErr
+	}
+	if e.isClosed() {
+		return ErrClosed
+	}
+	return err
+}
+
+func (r *run) dispatch(targets iter.Seq[Target]) {
+	var limiter *rate.Limiter
+	if perSecond := r.engine.cfg.Rate; perSecond > 0 {
+		// A burst of a hundredth of a second lets high rates through in spite of timer granularity.
+		limiter = rate.NewLimiter(rate.Limit(perSecond), max(1, int(perSecond/100)))
+	}
+	for t := range targets {
+		if limiter != nil && !r.stopping() {
+			_ = limiter.Wait(r.ctx) // an error means that ctx ended, which the worker sees
+		}
+		j := job{target: t}
+		j.loc, j.err = parseInput(t.Input)
+		r.jobs.Add(1)
+		r.engine.queued.Add(1)
+		if r.lanes.admit(j) {
+			// Invoke blocks until a worker is free. It fails only on a closed pool, and this one is
+			// closed after the last job.
+			_ = r.pool.Invoke(j)
+		}
+		if r.stopping() {
+			return
+		}
+	}
+}
+
+// stopping reports whether no further check may start.
+func (r *run) stopping() bool { return r.drain.Load() || r.ctx.Err() != nil }
+
+// work runs a job, and then those that wait in their lanes, before the worker rests.
+func (r *run) work(j job) {
+	c := r.state()
+	defer r.rest(c)
+	for more := true; more; j, more = r.lanes.next() {
+		r.engine.queued.Add(-1)
+		if r.stopping() {
+			c.lane = j.loc.host
+			c.begin(r.ctx, j.target)
+			c.finish(canceled(nil))
+		} else {
+			r.engine.inFlight.Add(1)
+			c.lanes, c.lane = r.lanes, j.loc.host
+			c.run(r.ctx, j.target, j.loc, j.err)
+			r.engine.inFlight.Add(-1)
+		}
+		r.emit(&c.res)
+		r.lanes.leave(c.lane)
+		r.jobs.Done()
+	}
+}
+
+func (r *run) state() *check {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if n := len(r.idle); n > 0 {
+		c := r.idle[n-1]
+		r.idle = r.idle[:n-1]
+		return c
+	}
+	c := newCheck(r.engine)
+	r.all = append(r.all, c)
+	return c
+}
+
+func (r *run) rest(c *check) {
+	r.mu.Lock()
+	r.idle = append(r.idle, c)
+	r.mu.Unlock()
+}
+
+// abort ends the waits of every check in flight. A check that starts later sees the context.
+func (r *run) abort() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, c := range r.all {
+		c.abort()
+	}
+}
+
+// Drain ends the Runs in progress gently: they take no further target, checks in flight are
+// finished, and targets that wait for their host are emitted with KindLocalCanceled.
+func (e *Engine) Drain() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for r := range e.runs {
+		r.drain.Store(true)
+	}
+}
+
+// Stats is what an Engine is doing.
+type Stats struct {
+	InFlight int64 // checks that are running
+	Queued   int64 // targets that were taken and wait for a worker or for their host
+}
+
+// Stats may be called at any time, also while Run is under way.
+func (e *Engine) Stats() Stats {
+	return Stats{InFlight: e.inFlight.Load(), Queued: e.queued.Load()}
+}
+
+// fileLimitShare is the part of the descriptors that checks in flight may take: the rest is for
+// idle connections, resolver sockets, files, and second addresses of a dual-stack name.
+const fileLimitShare = 0.8
+
+// boundedConcurrency lowers n to what the descriptor limit allows. 0 as limit means unknown.
+func boundedConcurrency(n int, limit uint64) int {
+	if most := int(float64(limit) * fileLimitShare); limit > 0 && limit < 1<<31 && n > most {
+		return max(1, most)
+	}
+	return n
+}
+
+// shortWait is how long a check waits before it asks again for what this machine was short of:
+// doubled each time, up to a second.
+func shortWait(attempt int) time.Duration {
+	return min(10*time.Millisecond<<min(attempt, 10), time.Second)
+}

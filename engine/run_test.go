@@ -1,0 +1,310 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"net/netip"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/sondeprobe/sonde/bench/origin"
+	"github.com/sondeprobe/sonde/resolver"
+)
+
+func targets(urls ...string) iter.Seq[Target] {
+	return func(yield func(Target) bool) {
+		for i, u := range urls {
+			if !yield(Target{N: int64(i + 1), Input: u}) {
+				return
+			}
+		}
+	}
+}
+
+// collect runs the targets and returns the results by n; each n must come once.
+func collect(t *testing.T, e *Engine, ctx context.Context, seq iter.Seq[Target]) (map[int64]*Result, error) {
+	t.Helper()
+	var mu sync.Mutex
+	got := make(map[int64]*Result)
+	err := e.Run(ctx, seq, func(r *Result) {
+		mu.Lock()
+		defer mu.Unlock()
+		if got[r.N] != nil {
+			t.Errorf("target %d came twice", r.N)
+		}
+		got[r.N] = r.Clone()
+	})
+	return got, err
+}
+
+func TestRunGivesEachTargetOneResult(t *testing.T) {
+	srv := serve(t, func(c *origin.Conn, r *origin.Request) { origin.Respond(200, r.Target)(c, r) })
+	refused, release, err := origin.Refused()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer release()
+	dns := listenDNS(t, map[string]origin.Name{"ok.test": {Addrs: []netip.Addr{netip.MustParseAddr("127.0.0.1")}, TTL: time.Minute}})
+	e := newEngine(t, Config{Concurrency: 50, HostConcurrency: 5,
+		ResolverConfig: resolver.Config{Servers: []netip.AddrPort{dns.Addr()}, Hosts: "-"}})
+	const n = 2000
+	got, err := collect(t, e, context.Background(), func(yield func(Target) bool) {
+		for i := int64(1); i <= n; i++ {
+			in := fmt.Sprintf("http://ok.test:%d/%d", srv.Addr().Port(), i)
+			switch i % 10 {
+			case 1:
+				in = "http://[no url"
+			case 2:
+				in = fmt.Sprintf("http://n%d.test/", i)
+			case 3:
+				in = "http://" + refused.String() + "/"
+			}
+			if !yield(Target{N: i, Input: in}) {
+				return
+			}
+		}
+	})
+	if err != nil || len(got) != n {
+		t.Fatalf("%d results of %d, %v", len(got), n, err)
+	}
+	for i, r := range got {
+		sums(t, r)
+		switch i % 10 {
+		case 1:
+			expect(t, r, KindInputInvalidURL, 0)
+		case 2:
+			expect(t, r, KindResolveNXDomain, 0)
+		case 3:
+			expect(t, r, KindConnectRefused, 0)
+		default:
+			expect(t, r, KindNone, 200)
+			if r.Path != "/"+strconv.FormatInt(i, 10) || r.BodyBytes != int64(len(r.Path)) {
+				t.Errorf("target %d has the answer of %s", i, r.Path)
+			}
+		}
+	}
+	if s := e.Stats(); s != (Stats{}) {
+		t.Errorf("after the run: %+v", s)
+	}
+}
+
+// gauge is an origin that counts the requests under way, and holds each until enough have come.
+type gauge struct {
+	now, most atomic.Int64
+}
+
+func (g *gauge) handle(c *origin.Conn, r *origin.Request) {
+	n := g.now.Add(1)
+	for {
+		most := g.most.Load()
+		if n <= most || g.most.CompareAndSwap(most, n) {
+			break
+		}
+	}
+	for range 50 {
+		runtime.Gosched()
+	}
+	g.now.Add(-1)
+	origin.Respond(200, "")(c, r)
+}
+
+func TestHostConcurrencyHoldsForRedirectsToo(t *testing.T) {
+	var a gauge
+	from := serve(t, func(c *origin.Conn, r *origin.Request) { origin.Redirect(302, "http://hub.test/")(c, r) })
+	hub := serve(t, a.handle)
+	lo := []netip.Addr{netip.MustParseAddr("127.0.0.1")}
+	zone := map[string]origin.Name{"hub.test": {Addrs: lo, TTL: time.Minute}}
+	var urls []string
+	for i := range 400 {
+		name := fmt.Sprintf("h%d.test", i%100)
+		zone[name] = origin.Name{Addrs: lo, TTL: time.Minute}
+		urls = append(urls, "http://"+name+":8080/")
+	}
+	dns := listenDNS(t, zone)
+	e := newEngine(t, Config{Concurrency: 64, HostConcurrency: 3, MaxIdle: -1,
+		ResolverConfig: resolver.Config{Servers: []netip.AddrPort{dns.Addr()}, Hosts: "-"},
+		DialAddr: func(ap netip.AddrPort) netip.AddrPort {
+			if ap.Port() == 80 {
+				return hub.Addr()
+			}
+			return from.Addr()
+		}})
+	got, err := collect(t, e, context.Background(), targets(urls...))
+	if err != nil || len(got) != len(urls) {
+		t.Fatalf("%d results of %d, %v", len(got), len(urls), err)
+	}
+	for _, r := range got {
+		expect(t, r, KindNone, 200)
+		sums(t, r)
+	}
+	if most := a.most.Load(); most > 3 || most == 0 {
+		t.Errorf("%d requests to one host at once, the limit is 3", most)
+	}
+}
+
+func TestOneBusyHostDoesNotHoldUpTheOthers(t *testing.T) {
+	release := make(chan struct{})
+	slow := serve(t, func(c *origin.Conn, r *origin.Request) {
+		<-release
+		origin.Respond(200, "")(c, r)
+	})
+	fast := serve(t, origin.Respond(204, ""))
+	e := newEngine(t, Config{Concurrency: 8, HostConcurrency: 2, DialAddr: func(a netip.AddrPort) netip.AddrPort {
+		if a.Addr() == netip.MustParseAddr("127.1.1.1") {
+			return slow.Addr()
+		}
+		return fast.Addr()
+	}})
+	var urls []string
+	for range 20 {
+		urls = append(urls, "http://127.1.1.1/")
+	}
+	for i := range 20 {
+		urls = append(urls, fmt.Sprintf("http://127.1.2.%d/", i+1))
+	}
+	var done atomic.Int64
+	err := e.Run(context.Background(), targets(urls...), func(r *Result) {
+		if r.StatusCode == 204 && done.Add(1) == 20 {
+			close(release) // only now may the busy host answer
+		}
+	})
+	if err != nil || done.Load() != 20 {
+		t.Fatalf("%d of the other hosts' checks ended, %v", done.Load(), err)
+	}
+}
+
+func TestCancelEndsChecksInFlightAtOnce(t *testing.T) {
+	srv := serve(t, origin.Hang)
+	e := newEngine(t, Config{Concurrency: 20, HostConcurrency: -1})
+	ctx, cancel := context.WithCancel(context.Background())
+	var yielded atomic.Int64
+	got, err := collect(t, e, ctx, func(yield func(Target) bool) {
+		for i := int64(1); ; i++ {
+			if i == 15 {
+				for srv.Requests() < 10 {
+					runtime.Gosched()
+				}
+				cancel()
+			}
+			yielded.Store(i)
+			if !yield(Target{N: i, Input: srv.Addr().String()}) {
+				return
+			}
+		}
+	})
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("Run = %v", err)
+	}
+	if int64(len(got)) != yielded.Load() {
+		t.Errorf("%d results of %d targets", len(got), yielded.Load())
+	}
+	for _, r := range got {
+		expect(t, r, KindLocalCanceled, 0)
+		sums(t, r)
+	}
+}
+
+func TestDrainFinishesWhatIsInFlight(t *testing.T) {
+	release := make(chan struct{})
+	srv := serve(t, func(c *origin.Conn, r *origin.Request) {
+		<-release
+		origin.Respond(200, "")(c, r)
+	})
+	e := newEngine(t, Config{Concurrency: 4, HostConcurrency: 2})
+	got, err := collect(t, e, context.Background(), func(yield func(Target) bool) {
+		for i := int64(1); i <= 100; i++ {
+			if i == 10 {
+				for srv.Requests() < 2 {
+					runtime.Gosched()
+				}
+				e.Drain()
+				close(release)
+			}
+			if !yield(Target{N: i, Input: srv.Addr().String()}) {
+				return
+			}
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ok, canceled int
+	for _, r := range got {
+		if r.Failed {
+			expect(t, r, KindLocalCanceled, 0)
+			canceled++
+		} else {
+			ok++
+		}
+	}
+	if ok != 2 || canceled != 8 {
+		t.Errorf("%d finished and %d not started, want 2 and 8", ok, canceled)
+	}
+}
+
+func TestCloseEndsRunsAndRefusesMore(t *testing.T) {
+	srv := serve(t, origin.Hang)
+	e := newEngine(t, Config{})
+	ended := make(chan error)
+	go func() {
+		ended <- e.Run(context.Background(), targets(srv.Addr().String()), func(*Result) {})
+	}()
+	for srv.Requests() < 1 {
+		runtime.Gosched()
+	}
+	e.Close()
+	if err := <-ended; !errors.Is(err, ErrClosed) {
+		t.Errorf("the Run that was closed = %v", err)
+	}
+	if err := e.Run(context.Background(), targets("x"), func(*Result) {}); !errors.Is(err, ErrClosed) {
+		t.Errorf("a Run after Close = %v", err)
+	}
+	expect(t, e.Check(context.Background(), Target{Input: srv.Addr().String()}), KindLocalCanceled, 0)
+}
+
+func TestCheckEndsWithItsContext(t *testing.T) {
+	srv := serve(t, origin.Hang)
+	dns := listenDNS(t, map[string]origin.Name{"silent.test": {Drop: -1}})
+	e := newEngine(t, Config{ResolverConfig: resolver.Config{Servers: []netip.AddrPort{dns.Addr()}, Hosts: "-"}})
+	for _, url := range []string{srv.Addr().String(), "silent.test"} {
+		ctx, cancel := context.WithCancel(context.Background())
+		time.AfterFunc(20*time.Millisecond, cancel)
+		r := e.Check(ctx, Target{Input: url})
+		expect(t, r, KindLocalCanceled, 0)
+		sums(t, r)
+	}
+}
+
+func TestConcurrencyIsBoundedByTheDescriptorLimit(t *testing.T) {
+	for _, tc := range []struct {
+		n     int
+		limit uint64
+		want  int
+	}{{1000, 0, 1000}, {1000, 256, 204}, {100, 256, 100}, {1000, 1 << 40, 1000}, {5, 1, 1}} {
+		if got := boundedConcurrency(tc.n, tc.limit); got != tc.want {
+			t.Errorf("%d in flight under %d descriptors: %d, want %d", tc.n, tc.limit, got, tc.want)
+		}
+	}
+}
+
+func TestNewRefusesWhatCannotBeSent(t *testing.T) {
+	for _, cfg := range []Config{
+		{Method: "GE T"}, {Header: []HeaderField{{Name: "A", Value: "b\r\nC: d"}}}, {Header: []HeaderField{{Name: "Connection", Value: "x"}}},
+		{Header: []HeaderField{{Name: "Content-Length", Value: "1"}}}, {UserAgent: "a\nb"}, {Concurrency: -1},
+		{Header: []HeaderField{{Name: "Host", Value: "a b"}}}, {Source: netip.MustParseAddr("192.0.2.1")},
+	} {
+		if e, err := New(cfg); err == nil {
+			e.Close()
+			t.Errorf("New took %+v", cfg)
+		} else if !strings.HasPrefix(err.Error(), "engine: ") {
+			t.Errorf("%v", err)
+		}
+	}
+}

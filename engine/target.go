@@ -1,0 +1,102 @@
+package engine
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+)
+
+// Target is one input of a check.
+type Target struct {
+	// N is the ordinal of the input, from 1; it is handed through to the Result.
+	N int64
+	// Input is a URL, or a bare host, host:port or host/path, for which http is assumed (https when
+	// the port is 443). It is handed through to the Result as it is.
+	Input string
+}
+
+// Result says what happened to one Target. A Result that Run hands to emit, with everything it
+// points to, is valid until emit returns; Clone keeps one.
+type Result struct {
+	N     int64
+	Input string
+	Start time.Time // of the check, with a monotonic reading
+
+	URL      string // first URL, normalised; "" when the input is none
+	FinalURL string // last URL requested, with the fragment that a browser would show
+	Method   string // of the last hop
+	Scheme   string
+	Host     string // without brackets
+	Port     uint16
+	Path     string // path and query of the last hop
+
+	HostIP        netip.Addr // address dialled in the last hop; zero when none was
+	StatusCode    int        // last status code received; 0 when none was
+	ContentType   string     // of the last response
+	ContentLength int64      // Content-Length of the last response; -1 when it gave none
+	WebServer     string     // Server field of the last response
+	Location      string     // resolved Location of the last response
+
+	Redirects int   // redirections followed
+	Hops      []Hop // at least one when the input was a URL
+
+	Failed bool   // no final response could be had
+	Err    *Error // nil when not Failed
+
+	Timings Timings // summed over hops
+	Source  Source
+
+	Attempts       int  // connections and reuses tried, all hops
+	Reused         bool // the last hop used a pooled connection
+	SYNRetransmits int  // all hops
+	BodyBytes      int64
+	BodyComplete   bool // the body was read to its end
+	BodyRead       bool // the last response came to its body: BodyBytes and BodyComplete mean something
+	Anomalies      Anomaly
+
+	ExpectFound bool // Config.Expect stood in the body; false when none was asked for
+	ExpectAsked bool
+}
+
+// Hop is one request of a check and what came back.
+type Hop struct {
+	URL        string // without userinfo
+	StatusCode int
+	Location   string // resolved, userinfo redacted
+	HostIP     netip.Addr
+	Port       uint16
+	Reused     bool
+	Timings    Timings
+	Source     Source
+	Anomalies  Anomaly
+	TLS        *TLSInfo // nil on plain hops, on reused ones it is the connection's
+	DNS        *DNSInfo // nil when DNS was not asked
+}
+
+// TLSInfo says what a handshake showed, also one that failed at the certificate.
+type TLSInfo struct {
+	Version, Cipher, ALPN string
+	Subject, Issuer       string
+	NotAfter              time.Time // zero when no certificate was seen
+	Verified              bool
+	VerifyError           string
+	Resumed               bool
+}
+
+// DNSInfo says what the look-up of a hop gave.
+type DNSInfo struct {
+	Server   netip.AddrPort
+	RCode    int
+	CNAME    []string
+	TTL      time.Duration // what is left of it for a cached answer
+	Cached   bool
+	Shared   bool
+	Attempts int
+}
+
+// Clone returns a copy that shares nothing with the Engine.
+func (r *Result) Clone() *Result {
+	c := *r
+	c.Hops = slices.Clone(r.Hops)
+	return &c
+}

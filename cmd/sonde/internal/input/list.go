@@ -1,0 +1,199 @@
+package input
+
+import (
+	"errors"
+	"io"
+	"iter"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// ahead is the number of lines that are read before they are asked for: enough for the reader and
+// the scan not to wait for each other, and no measure of memory.
+const ahead = 256
+
+// List is the input lines of files, in order. Lines may be called once.
+type List struct {
+	files []file
+
+	consumed atomic.Int64 // bytes read, compressed as they are in the files
+	read     atomic.Int64 // lines handed to the channel
+	ended    atomic.Bool  // the reading goroutine has no more lines
+
+	stop    chan struct{} // closed by Close
+	lines   chan string   // closed by the reading goroutine
+	stopped sync.Once
+	started bool
+
+	mu      sync.Mutex
+	current *os.File // being read; guarded by mu, so that Close can interrupt it
+	plain   bool     // current is a regular file: its reads come back by themselves
+
+	err error // of the reading goroutine; valid when lines is closed
+}
+
+// Open makes sure that every file can be read, before anything is done with the first. [Stdin]
+// stands for stdin. The error is a [*ReadError].
+func Open(names []string, stdin *os.File) (*List, error) {
+	l := &List{stop: make(chan struct{}), lines: make(chan string, ahead)}
+	for _, name := range names {
+		f, err := openFile(name, stdin)
+		if err != nil {
+			l.closeFiles()
+			return nil, err
+		}
+		l.files = append(l.files, f)
+	}
+	return l, nil
+}
+
+func (l *List) closeFiles() {
+	for _, f := range l.files {
+		if f.open != nil && f.owned {
+			f.open.Close()
+		}
+	}
+}
+
+// Holds reports whether info is one of the list's regular files.
+func (l *List) Holds(info os.FileInfo) bool {
+	for _, f := range l.files {
+		if f.info.Mode().IsRegular() && os.SameFile(f.info, info) {
+			return true
+		}
+	}
+	return false
+}
+
+// Lines yields the lines. It ends early when halt is closed, even while a file keeps the reader
+// waiting; after an end that was not early, Err tells whether there is no more to come.
+func (l *List) Lines(halt <-chan struct{}) iter.Seq[string] {
+	l.started = true
+	go l.readAll()
+	return func(yield func(string) bool) {
+		for {
+			select {
+			case <-halt: // before a line that is there as well: select alone would toss a coin
+				return
+			default:
+			}
+			select {
+			case line, ok := <-l.lines:
+				if !ok || !yield(line) {
+					return
+				}
+			case <-halt:
+				return
+			}
+		}
+	}
+}
+
+// Err returns the [*ReadError] that ended the list early; nil when all was read, or while it is
+// still being read. Ask it before Close, which breaks off a read as well.
+func (l *List) Err() error {
+	if !l.ended.Load() {
+		return nil
+	}
+	return l.err
+}
+
+// Position says how far the reader is: lines read so far, bytes read and bytes in all, which is -1
+// when a file's size means nothing (a pipe, a terminal), and whether there is no more to come.
+func (l *List) Position() (lines, consumed, total int64, ended bool) {
+	for _, f := range l.files {
+		if !f.info.Mode().IsRegular() {
+			total = -1
+			break
+		}
+		total += f.info.Size()
+	}
+	return l.read.Load(), l.consumed.Load(), total, l.ended.Load()
+}
+
+// Close ends the reading. It returns with the reading goroutine gone, but for one case: a read from
+// a pipe or terminal in blocking mode, which standard input usually is, cannot be interrupted; that
+// goroutine ends when the read does.
+func (l *List) Close() {
+	l.stopped.Do(func() { close(l.stop) })
+	if !l.started {
+		l.closeFiles()
+		return
+	}
+	l.mu.Lock()
+	stuck := l.current != nil && !l.plain && l.current.SetReadDeadline(time.Unix(1, 0)) != nil
+	l.mu.Unlock()
+	if stuck {
+		return
+	}
+	for range l.lines { // drained so that the reader is not kept from seeing stop, and closed at its end
+	}
+}
+
+func (l *List) readAll() {
+	defer close(l.lines)
+	for _, f := range l.files {
+		if err := l.readFile(f); err != nil {
+			l.err = err
+			break
+		}
+	}
+	l.ended.Store(true)
+}
+
+func (l *List) readFile(f file) error {
+	r := f.open
+	if r == nil {
+		var err error
+		if r, err = os.Open(f.name); err != nil {
+			return &ReadError{f.name, err}
+		}
+	}
+	if f.owned {
+		defer r.Close()
+	}
+	if !l.enter(r, f.info.Mode().IsRegular()) {
+		return nil
+	}
+	defer l.enter(nil, false)
+	text, free, err := decompress(counter{r, &l.consumed})
+	if err != nil {
+		return &ReadError{f.name, err}
+	}
+	defer free()
+	return l.send(f.name, NewScanner(text))
+}
+
+// enter notes what is being read; false when the list is closed.
+func (l *List) enter(r *os.File, plain bool) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	select {
+	case <-l.stop:
+		l.current = nil
+		return false
+	default:
+	}
+	l.current, l.plain = r, plain
+	return true
+}
+
+func (l *List) send(name string, s *Scanner) error {
+	for {
+		line, err := s.Next()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return &ReadError{name, err}
+		}
+		select {
+		case l.lines <- line:
+			l.read.Add(1)
+		case <-l.stop:
+			return nil
+		}
+	}
+}

@@ -1,0 +1,205 @@
+package input
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func gzipped(t *testing.T, texts ...string) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	for _, text := range texts { // a member each, as cat a.gz b.gz gives
+		w := gzip.NewWriter(&b)
+		io.WriteString(w, text)
+		if err := w.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return b.Bytes()
+}
+
+func zstandard(t *testing.T, text string) []byte {
+	t.Helper()
+	w, err := zstd.NewWriter(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	return w.EncodeAll([]byte(text), nil)
+}
+
+func write(t *testing.T, name string, content []byte) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func open(t *testing.T, names ...string) *List {
+	t.Helper()
+	l, err := Open(names, os.Stdin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(l.Close)
+	return l
+}
+
+func collect(l *List) []string { return slices.Collect(l.Lines(nil)) }
+
+func TestFilesInOrder(t *testing.T) {
+	skippable := append([]byte{0x53, 0x2a, 0x4d, 0x18, 2, 0, 0, 0, 'x', 'y'}, zstandard(t, "f\n")...)
+	l := open(t,
+		write(t, "plain", []byte("\ufeffa\n#\nb")),
+		write(t, "empty", nil),
+		write(t, "no-suffix-either", gzipped(t, "\ufeffc\r\n", "d")),
+		write(t, "x.txt", zstandard(t, "\ufeffe\n")),
+		write(t, "y", skippable))
+	if got, want := collect(l), []string{"a", "b", "c", "d", "e", "f"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	lines, consumed, total, ended := l.Position()
+	if lines != 6 || consumed != total || !ended {
+		t.Errorf("position: %d lines, %d of %d bytes, ended %v; want 6 and everything", lines, consumed, total, ended)
+	}
+	if err := l.Err(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestOpenFailsAtOnce(t *testing.T) {
+	good := write(t, "good", []byte("a\n"))
+	missing := filepath.Join(t.TempDir(), "missing")
+	if _, err := Open([]string{good, missing}, os.Stdin); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), missing) {
+		t.Errorf("missing file: got %v", err)
+	}
+	if _, err := Open([]string{good, t.TempDir()}, os.Stdin); err == nil || !strings.Contains(err.Error(), "directory") {
+		t.Errorf("directory: got %v", err)
+	}
+}
+
+func TestBrokenArchiveGivesWhatCouldBeRead(t *testing.T) {
+	var text strings.Builder
+	for i := range 10_000 {
+		text.WriteString(strings.Repeat(string(rune('a'+i%26)), i%50+1) + ".test\n")
+	}
+	whole := gzipped(t, text.String())
+	for name, content := range map[string][]byte{
+		"gzip cut": whole[:len(whole)/2], "gzip header": {0x1f, 0x8b, 9, 9, 9},
+		"zstd cut": zstandard(t, text.String())[:200],
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := write(t, "list", content)
+			l := open(t, path)
+			got := collect(l)
+			want := strings.Split(text.String(), "\n")
+			if len(got) >= 10_000 || !slices.Equal(got, want[:len(got)]) {
+				t.Errorf("got %d lines, which are not the first of the list", len(got))
+			}
+			readErr, ok := errors.AsType[*ReadError](l.Err())
+			if !ok || readErr.Name != path {
+				t.Errorf("got error %v, want a ReadError of the file", l.Err())
+			}
+		})
+	}
+}
+
+func TestHaltEndsAWaitForInput(t *testing.T) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	l, err := Open([]string{Stdin}, r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	io.WriteString(w, "first.test\n")
+	halt := make(chan struct{})
+	var got []string
+	for line := range l.Lines(halt) {
+		got = append(got, line)
+		close(halt) // the next line never comes
+	}
+	if !slices.Equal(got, []string{"first.test"}) {
+		t.Errorf("got %q", got)
+	}
+	if _, _, total, ended := l.Position(); total != -1 || ended {
+		t.Errorf("a pipe has size %d, ended %v", total, ended)
+	}
+	if runtime.GOOS == "windows" {
+		w.Close() // reads of a pipe cannot be interrupted there
+	}
+	l.Close()
+	r.Close()
+}
+
+func TestCloseInTheMiddle(t *testing.T) {
+	l := open(t, write(t, "list", bytes.Repeat([]byte("a.test\n"), 100_000)))
+	n := 0
+	for range l.Lines(nil) {
+		if n++; n == 10 {
+			break
+		}
+	}
+	l.Close() // goleak tells whether the reader is gone
+}
+
+func TestCloseWithoutReading(t *testing.T) {
+	open(t, write(t, "list", []byte("a\n"))).Close()
+}
+
+func TestHolds(t *testing.T) {
+	path := write(t, "list", []byte("a\n"))
+	other := write(t, "other", []byte("a\n"))
+	l := open(t, path)
+	for file, want := range map[string]bool{path: true, other: false} {
+		info, err := os.Stat(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := l.Holds(info); got != want {
+			t.Errorf("Holds(%s) = %v, want %v", filepath.Base(file), got, want)
+		}
+	}
+}
+
+func TestMemoryDoesNotGrowWithALine(t *testing.T) {
+	const size = 64 << 20
+	endless := io.MultiReader(io.LimitReader(repeat('x'), size), strings.NewReader("\nb\n"))
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	lines, err := scanAll(endless)
+	runtime.ReadMemStats(&after)
+	if err != nil || len(lines) != 2 || len(lines[0]) != MaxLine+1 || lines[1] != "b" {
+		t.Fatalf("got %d lines, %v", len(lines), err)
+	}
+	if got := after.TotalAlloc - before.TotalAlloc; got > 1<<20 {
+		t.Errorf("%d bytes were allocated for a line of %d", got, size)
+	}
+}
+
+type repeat byte
+
+func (b repeat) Read(p []byte) (int, error) {
+	for i := range p {
+		p[i] = byte(b)
+	}
+	return len(p), nil
+}

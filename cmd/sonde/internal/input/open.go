@@ -1,0 +1,121 @@
+package input
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"sync/atomic"
+
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
+)
+
+// Stdin is the file name that stands for standard input.
+const Stdin = "-"
+
+// zstdWindow is the most memory that a .zst file may ask for: what the zstd tool grants as well.
+const zstdWindow = 128 << 20
+
+// ReadError says which file could not be read, and why.
+type ReadError struct {
+	Name string // as given; "standard input" for [Stdin]
+	Err  error
+}
+
+func (e *ReadError) Error() string { return "cannot read " + e.Name + ": " + reason(e.Err) }
+
+// Unwrap returns the cause.
+func (e *ReadError) Unwrap() error { return e.Err }
+
+// reason leaves out the operation and the path that package os puts before the system's words.
+func reason(err error) string {
+	if pathErr, ok := errors.AsType[*fs.PathError](err); ok {
+		return pathErr.Err.Error()
+	}
+	return err.Error()
+}
+
+// file is one file of a list.
+type file struct {
+	name  string
+	open  *os.File // nil for a regular file: it is opened when its turn comes
+	owned bool     // ours to close: everything but standard input
+	info  os.FileInfo
+}
+
+// openFile makes sure that name can be read. What is no regular file stays open, since a pipe that
+// is closed and opened again has lost its writer.
+func openFile(name string, stdin *os.File) (file, error) {
+	f, shown, owned := stdin, "standard input", name != Stdin
+	if owned {
+		shown = name
+		var err error
+		if f, err = os.Open(name); err != nil {
+			return file{}, &ReadError{shown, err}
+		}
+	}
+	info, err := f.Stat()
+	if err == nil && info.IsDir() {
+		err = errors.New("it is a directory")
+	}
+	if err != nil {
+		if owned {
+			f.Close()
+		}
+		return file{}, &ReadError{shown, err}
+	}
+	opened := file{name: shown, open: f, owned: owned, info: info}
+	if owned && info.Mode().IsRegular() {
+		f.Close()
+		opened.open = nil
+	}
+	return opened, nil
+}
+
+// counter counts the bytes that pass, compressed or not: the measure of how far a list is.
+type counter struct {
+	r io.Reader
+	n *atomic.Int64
+}
+
+func (c counter) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	c.n.Add(int64(n))
+	return n, err
+}
+
+// decompress returns the text in r, whatever it is packed in. The name is not asked: standard input
+// has none. The returned function frees what the decompressor holds.
+func decompress(r io.Reader) (io.Reader, func(), error) {
+	buffered := bufio.NewReaderSize(r, 64<<10)
+	magic, _ := buffered.Peek(4) // an error is the first read's to report
+	switch {
+	case bytes.HasPrefix(magic, []byte{0x1f, 0x8b}):
+		unzip, err := gzip.NewReader(buffered)
+		if err != nil {
+			return nil, nil, fmt.Errorf("it begins as gzip, but: %w", err)
+		}
+		return unzip, func() { unzip.Close() }, nil
+	case isZstd(magic):
+		unpack, err := zstd.NewReader(buffered, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
+			zstd.WithDecoderMaxWindow(zstdWindow))
+		if err != nil {
+			return nil, nil, err
+		}
+		return unpack, unpack.Close, nil
+	}
+	return buffered, func() {}, nil
+}
+
+// isZstd knows the frames of RFC 8878 section 3.1: data, and the skippable ones that may precede.
+func isZstd(magic []byte) bool {
+	if len(magic) < 4 {
+		return false
+	}
+	return bytes.Equal(magic, []byte{0x28, 0xb5, 0x2f, 0xfd}) ||
+		magic[0]&0xf0 == 0x50 && bytes.Equal(magic[1:], []byte{0x2a, 0x4d, 0x18})
+}

@@ -1,0 +1,133 @@
+package input
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"io"
+)
+
+// MaxLine is the number of bytes that a line may have, without its line end. A longer one is given
+// as its first MaxLine+1 bytes: enough to be seen as too long, and no more.
+const MaxLine = 64 << 10
+
+// lineBuffer holds a line of MaxLine bytes with CR and LF. A line that does not fit is too long,
+// whatever follows, so that the scanner never has to hold more.
+const lineBuffer = MaxLine + 2
+
+var byteOrderMark = []byte("\xef\xbb\xbf")
+
+// errUTF16 stands for a list in an encoding in which each URL would be an error of its own.
+var errUTF16 = errors.New("it is UTF-16 text; convert it to UTF-8 first, for example with iconv -f UTF-16 -t UTF-8")
+
+// Scanner reads the input lines of one text: what is neither blank nor a # comment. It is not safe
+// for concurrent use.
+type Scanner struct {
+	r       *bufio.Reader
+	started bool
+}
+
+// NewScanner returns a Scanner of the text in r.
+func NewScanner(r io.Reader) *Scanner {
+	return &Scanner{r: bufio.NewReaderSize(r, lineBuffer)}
+}
+
+// Next returns the next input line, without its line end: LF, CRLF, or the end of the text. The
+// error is io.EOF at the end, or what the reader returned; a line that the reader broke off in is
+// not given, because half a URL is another URL.
+func (s *Scanner) Next() (string, error) {
+	if !s.started {
+		s.started = true
+		if err := s.skipMark(); err != nil {
+			return "", err
+		}
+	}
+	for {
+		line, err := s.line()
+		if err != nil {
+			return "", err
+		}
+		if line != "" {
+			return line, nil
+		}
+	}
+}
+
+// skipMark passes over a UTF-8 byte order mark. An error of the reader is left for the first line.
+func (s *Scanner) skipMark() error {
+	start, _ := s.r.Peek(len(byteOrderMark))
+	if bytes.Equal(start, byteOrderMark) {
+		_, err := s.r.Discard(len(start))
+		return err
+	}
+	if bytes.HasPrefix(start, []byte("\xff\xfe")) || bytes.HasPrefix(start, []byte("\xfe\xff")) {
+		return errUTF16
+	}
+	return nil
+}
+
+// line reads one line; "" when it is no input.
+func (s *Scanner) line() (string, error) {
+	raw, err := s.r.ReadSlice('\n')
+	switch {
+	case errors.Is(err, bufio.ErrBufferFull):
+		return s.longLine(raw)
+	case errors.Is(err, io.EOF):
+		if len(raw) == 0 {
+			return "", io.EOF
+		}
+	case err != nil:
+		return "", err
+	}
+	return inputOf(trimLineEnd(raw)), nil
+}
+
+// longLine takes the start of a line that did not fit and skips the rest.
+func (s *Scanner) longLine(start []byte) (string, error) {
+	head := string(start[:MaxLine+1])
+	startBlank, headBlank := isBlank(start), isBlank(start[:MaxLine+1])
+	restBlank, err := s.skipLine() // overwrites start
+	switch {
+	case err != nil:
+		return "", err
+	case headBlank && startBlank && restBlank:
+		return "", nil
+	case headBlank: // white space for longer than a line may be, and then something: an input
+		return head, nil
+	}
+	return inputOf([]byte(head)), nil
+}
+
+// skipLine reads to the end of the line and reports whether there was nothing but white space.
+func (s *Scanner) skipLine() (blank bool, err error) {
+	blank = true
+	for {
+		chunk, err := s.r.ReadSlice('\n')
+		blank = blank && isBlank(chunk)
+		switch {
+		case errors.Is(err, bufio.ErrBufferFull):
+			continue
+		case errors.Is(err, io.EOF):
+			return blank, nil // a last line without a line end counts; the next call finds the end
+		}
+		return blank, err
+	}
+}
+
+func trimLineEnd(raw []byte) []byte {
+	raw = bytes.TrimSuffix(raw, []byte{'\n'})
+	return bytes.TrimSuffix(raw, []byte{'\r'})
+}
+
+// inputOf returns line as it stands, or "" when it is blank or a comment.
+func inputOf(line []byte) string {
+	text := bytes.TrimLeft(line, whiteSpace)
+	if len(text) == 0 || text[0] == '#' {
+		return ""
+	}
+	return string(line)
+}
+
+const whiteSpace = " \t\r\n\v\f"
+
+func isBlank(b []byte) bool { return len(bytes.TrimLeft(b, whiteSpace)) == 0 }

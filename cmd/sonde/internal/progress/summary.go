@@ -1,0 +1,127 @@
+package progress
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/sondeprobe/sonde/engine"
+)
+
+// Summary is what is told when a scan is over.
+type Summary struct {
+	Tally   *Tally
+	Elapsed time.Duration
+	CPU     time.Duration // user and system; 0 when the system does not tell
+	Limit   int           // checks in flight at most
+	Records int64         // written
+	Where   string        // they are
+	DryRun  bool          // nothing was checked, only read
+	Partial string        // why inputs are left; "" when none are
+}
+
+// String returns the summary as lines of ASCII, ready for a terminal: everything in it that comes
+// from outside is escaped.
+func (s Summary) String() string {
+	var b strings.Builder
+	s.Tally.mu.Lock()
+	c := s.Tally.counts
+	s.Tally.mu.Unlock()
+
+	s.headline(&b, &c)
+	s.outcomes(&b, &c)
+	kinds(&b, "errors by kind", &c, func(k engine.Kind) bool { return !k.IsLocal() })
+	kinds(&b, "shortages of this machine, which say nothing about the targets", &c, engine.Kind.IsLocal)
+	if !s.DryRun {
+		times(&b, s.Tally.spreads())
+		s.cost(&b, &c)
+	}
+	fmt.Fprintf(&b, "%s %s written to %s\n", Count(s.Records), plural(s.Records, "record", "records"), Safe(s.Where))
+	return b.String()
+}
+
+func (s Summary) headline(b *strings.Builder, c *counts) {
+	verb := "checked"
+	if s.DryRun {
+		verb = "read"
+	}
+	fmt.Fprintf(b, "%s %s %s in %s", Count(c.Done), plural(c.Done, "input", "inputs"), verb, elapsed(s.Elapsed))
+	if sec := s.Elapsed.Seconds(); sec > 0 && c.Done > 0 && !s.DryRun {
+		fmt.Fprintf(b, ", %s checks/s", perSecond(float64(c.Done)/sec))
+	}
+	if c.Skipped > 0 {
+		fmt.Fprintf(b, ", %s not checked", Count(c.Skipped))
+	}
+	if s.Partial != "" {
+		fmt.Fprintf(b, " (%s)", Safe(s.Partial))
+	}
+	b.WriteByte('\n')
+}
+
+func (s Summary) outcomes(b *strings.Builder, c *counts) {
+	if s.DryRun {
+		if c.Failed > 0 {
+			fmt.Fprintf(b, "  %-16s%10s\n", "no URL", Count(c.Failed))
+		}
+		return
+	}
+	var classes strings.Builder
+	for class, n := range c.Class {
+		if n > 0 {
+			fmt.Fprintf(&classes, "   %dxx %s", class, Count(n))
+		}
+	}
+	fmt.Fprintf(b, "  %-16s%10s%s\n", "ok", Count(c.Answered), classes.String())
+	fmt.Fprintf(b, "  %-16s%10s\n", "redirect errors", Count(c.RedirectErrors))
+	fmt.Fprintf(b, "  %-16s%10s\n", "failures", Count(c.Failed))
+	if c.ExpectMissing > 0 {
+		fmt.Fprintf(b, "  %-16s%10s   of those that are ok\n", "text not found", Count(c.ExpectMissing))
+	}
+}
+
+// kinds lists the error kinds that belong, the most frequent first.
+func kinds(b *strings.Builder, title string, c *counts, belongs func(engine.Kind) bool) {
+	var present []engine.Kind
+	for k, n := range c.Kinds {
+		if n > 0 && belongs(engine.Kind(k)) {
+			present = append(present, engine.Kind(k))
+		}
+	}
+	if len(present) == 0 {
+		return
+	}
+	slices.SortStableFunc(present, func(x, y engine.Kind) int { return cmp.Compare(c.Kinds[y], c.Kinds[x]) })
+	fmt.Fprintf(b, "%s\n", title)
+	for _, k := range present {
+		fmt.Fprintf(b, "  %-28s%10s\n", k, Count(c.Kinds[k]))
+	}
+}
+
+func times(b *strings.Builder, rows []spread) {
+	if len(rows) == 0 {
+		return
+	}
+	fmt.Fprintf(b, "%-10s%10s%10s%10s%10s%12s\n", "ms", "p50", "p90", "p99", "max", "checks")
+	for _, r := range rows {
+		fmt.Fprintf(b, "  %-8s%10s%10s%10s%10s%12s\n", r.name, ms(r.p50), ms(r.p90), ms(r.p99), ms(r.max), Count(r.count))
+	}
+}
+
+func (s Summary) cost(b *strings.Builder, c *counts) {
+	if c.Done == 0 {
+		return
+	}
+	if s.CPU > 0 {
+		fmt.Fprintf(b, "CPU %s us a check, ", Count((s.CPU / time.Duration(c.Done)).Microseconds()))
+	}
+	fmt.Fprintf(b, "at most %s in flight of %s allowed\n", Count(c.PeakInFlight), Count(int64(s.Limit)))
+}
+
+func plural(n int64, one, many string) string {
+	if n == 1 {
+		return one
+	}
+	return many
+}

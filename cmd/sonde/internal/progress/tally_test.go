@@ -1,0 +1,148 @@
+package progress
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/sondeprobe/sonde/engine"
+)
+
+// What runs already belongs to a package that starts goroutines when it is loaded.
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m, goleak.IgnoreCurrent()) }
+
+func answered(status int, wait time.Duration) *engine.Result {
+	r := &engine.Result{StatusCode: status}
+	for p := range r.Timings.Phases {
+		r.Timings.Phases[p] = engine.NotReached
+	}
+	r.Timings.Phases[engine.PhaseWait] = wait
+	r.Timings.Lag = time.Millisecond
+	r.Timings.Total = wait + time.Millisecond
+	return r
+}
+
+func failed(kind engine.Kind, status int) *engine.Result {
+	r := answered(status, engine.NotReached)
+	r.Failed, r.Err = true, &engine.Error{Kind: kind}
+	return r
+}
+
+func sample1() *Tally {
+	t := NewTally()
+	for i := range 100 {
+		t.Add(answered(200, time.Duration(i+1)*time.Millisecond), int64(i))
+	}
+	t.Add(answered(404, 5*time.Second), 3)
+	t.Add(answered(204, 0), 3)
+	t.Add(failed(engine.KindConnectRefused, 0), 3)
+	t.Add(failed(engine.KindConnectRefused, 0), 3)
+	t.Add(failed(engine.KindInputInvalidURL, 0), 3)
+	t.Add(failed(engine.KindRedirectLoop, 302), 3)
+	t.Add(failed(engine.KindLocalFDLimit, 0), 3)
+	missing := answered(200, time.Millisecond)
+	missing.ExpectAsked = true
+	t.Add(missing, 3)
+	t.Skip()
+	return t
+}
+
+func TestTallyCounts(t *testing.T) {
+	tally := sample1()
+	done, skipped := tally.Inputs()
+	c := tally.counts
+	if done != 108 || skipped != 1 || c.Answered != 103 || c.Class[2] != 102 || c.Class[4] != 1 ||
+		c.RedirectErrors != 1 || c.Failed != 4 || c.ExpectMissing != 1 || c.PeakInFlight != 99 {
+		t.Errorf("got %d done, %d skipped, %+v", done, skipped, c)
+	}
+	if c.Kinds[engine.KindConnectRefused] != 2 || c.Kinds[engine.KindRedirectLoop] != 1 {
+		t.Errorf("kinds %v", c.Kinds)
+	}
+	rows := map[string]spread{}
+	for _, r := range tally.spreads() {
+		rows[r.name] = r
+	}
+	if len(rows) != 3 {
+		t.Errorf("rows %v: a phase that was never reached has no row", rows)
+	}
+	if rows["wait"].count != 103 || rows["lag"].count != 107 {
+		t.Errorf("wait has %d values, lag %d; want 103 and 107", rows["wait"].count, rows["lag"].count)
+	}
+	if w := rows["wait"]; w.p50 < 49*time.Millisecond || w.p50 > 51*time.Millisecond || w.max < 5*time.Second {
+		t.Errorf("wait %+v", w)
+	}
+}
+
+// A time beyond the longest is counted as the longest, not lost.
+func TestTallyTakesAnyTime(t *testing.T) {
+	tally := NewTally()
+	tally.Add(answered(200, 1000*time.Hour), 1)
+	for _, r := range tally.spreads() {
+		if r.count != 1 {
+			t.Errorf("%s has %d values", r.name, r.count)
+		}
+	}
+}
+
+func TestTallyAddAllocatesNothing(t *testing.T) {
+	tally := NewTally()
+	r := answered(200, time.Millisecond)
+	if n := testing.AllocsPerRun(100, func() { tally.Add(r, 1) }); n > 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+func BenchmarkTallyAdd(b *testing.B) {
+	tally := NewTally()
+	b.ReportAllocs()
+	b.RunParallel(func(pb *testing.PB) {
+		r := answered(200, time.Millisecond)
+		for pb.Next() {
+			tally.Add(r, 1)
+		}
+	})
+}
+
+func TestSummary(t *testing.T) {
+	got := Summary{
+		Tally: sample1(), Elapsed: 10 * time.Second, CPU: 108 * 60 * time.Microsecond, Limit: 1000,
+		Records: 107, Where: "out\x1b.jsonl", Partial: "interrupted",
+	}.String()
+	want := `108 inputs checked in 10s, 11 checks/s, 1 not checked (interrupted)
+  ok                     103   2xx 102   4xx 1
+  redirect errors          1
+  failures                 4
+  text not found           1   of those that are ok
+errors by kind
+  connect.refused                      2
+  input.invalid_url                    1
+  redirect.loop                        1
+shortages of this machine, which say nothing about the targets
+  local.fd_limit                       1
+ms               p50       p90       p99       max      checks
+`
+	if !strings.HasPrefix(got, want) {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+	end := `CPU 60 us a check, at most 99 in flight of 1,000 allowed
+107 records written to out\x1b.jsonl
+`
+	if !strings.HasSuffix(got, end) {
+		t.Errorf("got\n%s\nwant at the end\n%s", got, end)
+	}
+}
+
+func TestSummaryOfNothing(t *testing.T) {
+	got := Summary{Tally: NewTally(), Where: "standard output"}.String()
+	want := `0 inputs checked in 0s
+  ok                       0
+  redirect errors          0
+  failures                 0
+0 records written to standard output
+`
+	if got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}

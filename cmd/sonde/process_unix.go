@@ -1,0 +1,39 @@
+//go:build unix
+
+package main
+
+import (
+	"errors"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// ignoreWriteSignals has a write to a closed pipe, or beyond the size that files may have, return its
+// error, so that a scan can end in order.
+func ignoreWriteSignals() { signal.Ignore(syscall.SIGPIPE, syscall.SIGXFSZ) }
+
+// raiseDescriptors lifts the soft limit of open files to the hard one. The Go runtime does so too,
+// but only for a process that was not started with the limit set on purpose by a Go parent. That it
+// fails is no error: the engine goes by the limit that it finds.
+func raiseDescriptors() {
+	var limit unix.Rlimit
+	if unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) != nil || limit.Cur >= limit.Max {
+		return
+	}
+	limit.Cur = limit.Max
+	_ = unix.Setrlimit(unix.RLIMIT_NOFILE, &limit)
+}
+
+// cpuTime returns the time that this process has run, user and system.
+func cpuTime() time.Duration {
+	var usage unix.Rusage
+	if unix.Getrusage(unix.RUSAGE_SELF, &usage) != nil {
+		return 0
+	}
+	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
+}
+
+func isBrokenPipe(err error) bool { return errors.Is(err, syscall.EPIPE) }

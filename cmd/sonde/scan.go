@@ -1,0 +1,153 @@
+package main
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sondeprobe/sonde/engine"
+	"github.com/sondeprobe/sonde/resolver"
+)
+
+// scanOptions is what the command line of "sonde scan" says. Numbers stand as they were given; see
+// config for what they mean to the engine.
+type scanOptions struct {
+	files  []string
+	output string
+
+	concurrency, hostConcurrency int
+	rate                         float64
+
+	method, userAgent string
+	header            []engine.HeaderField
+	maxRedirects      int
+	noFollow          bool
+	bodyLimit         int64
+
+	timeout, resolveTimeout, connectTimeout, tlsTimeout, headTimeout time.Duration
+
+	resolvers    []netip.AddrPort
+	pins         []pin
+	only4, only6 bool
+	insecure     bool
+	source       netip.Addr
+
+	match, filter statusSet
+	expect        string
+	failOn        failOn
+	hops          bool
+
+	dryRun   bool
+	maxTime  time.Duration
+	quiet    bool
+	progress string
+	lab      bool
+}
+
+func newScan(std streams) *cobra.Command {
+	opt := &scanOptions{}
+	cmd := &cobra.Command{
+		Use:   "scan [FILE...]",
+		Short: "Check every URL of a list and write one record each",
+		Long: `Scan checks every input of the FILEs, in order, and writes one JSON record for each, as it is
+finished, to standard output. Without a FILE, or where FILE is -, it reads standard input.
+
+An input is a line with a URL, or with a bare host, host:port or host/path, for which http is
+assumed, https when the port is 443. Blank lines and lines that begin with # are no inputs. Files
+may be packed with gzip or zstd.
+
+Exit status: 0 every input has its record; 1 the scan broke off, and what was written is valid;
+2 the command line is wrong; 3 --fail-on matched; 130 interrupted. The first Ctrl-C finishes the
+checks that are in flight, the second stops at once.`,
+		Example: `  sonde scan urls.txt -o results.jsonl
+  zcat urls.gz | sonde scan -c 5000 --timeout 10s | jq -r 'select(.failed) | [.error_kind, .input] | @tsv'
+  sonde scan urls.txt --match-code 300-399 --no-follow
+  sonde scan urls.txt --resolver 127.0.0.1 --resolver [::1]:5353 -H "Accept: text/html"
+  sonde scan --lab`,
+		RunE: func(_ *cobra.Command, args []string) error {
+			opt.files = args
+			return scan(opt, std)
+		},
+	}
+	groups := opt.flags()
+	for _, g := range groups {
+		cmd.Flags().AddFlagSet(g.flags)
+	}
+	cmd.SetUsageFunc(usageOf(groups))
+	return cmd
+}
+
+// check finds what is wrong with the flags together.
+func (o *scanOptions) check() error {
+	switch {
+	case o.only4 && o.only6:
+		return usageError("-4 and -6 exclude each other; give one of them, or none for both families")
+	case o.source.IsValid() && (o.only4 && !o.source.Is4() || o.only6 && !o.source.Is6()):
+		return usageError("--source %s is no address of the family that -4 or -6 asks for", o.source)
+	case o.lab && len(o.resolvers) > 0:
+		return usageError("--resolver does not go with --lab, which brings its own; leave out one of them")
+	}
+	return nil
+}
+
+// config says the options in the engine's terms, where 0 is "the default" and never "none".
+func (o *scanOptions) config() engine.Config {
+	cfg := engine.Config{
+		Concurrency:     o.concurrency,
+		HostConcurrency: orNone(o.hostConcurrency),
+		Rate:            o.rate,
+		Method:          o.method,
+		Header:          o.header,
+		UserAgent:       o.userAgent,
+		MaxRedirects:    orNone(o.maxRedirects),
+		NoFollow:        o.noFollow,
+		BodyLimit:       orNone(o.bodyLimit),
+		Expect:          []byte(o.expect),
+		Timeout:         o.timeout,
+		ResolveTimeout:  o.resolveTimeout,
+		ConnectTimeout:  o.connectTimeout,
+		TLSTimeout:      o.tlsTimeout,
+		HeadTimeout:     o.headTimeout,
+		ResolverConfig:  resolver.Config{Servers: o.resolvers},
+		Source:          o.source,
+		Insecure:        o.insecure,
+	}
+	switch {
+	case o.only4:
+		cfg.Family = resolver.IPv4
+	case o.only6:
+		cfg.Family = resolver.IPv6
+	}
+	if len(o.pins) > 0 {
+		cfg.Pins = make(map[engine.HostPort]netip.Addr, len(o.pins))
+		for _, p := range o.pins {
+			cfg.Pins[p.at] = p.addr
+		}
+	}
+	return cfg
+}
+
+// orNone turns a 0 that was asked for into the engine's "none".
+func orNone[T int | int64](n T) T {
+	if n == 0 {
+		return -1
+	}
+	return n
+}
+
+// wants reports whether the record is to be written.
+func (o *scanOptions) wants(r *engine.Result) bool {
+	if !o.match.empty() && !o.match.has(r.StatusCode) {
+		return false
+	}
+	return !o.filter.has(r.StatusCode)
+}
+
+// fails reports whether r is what --fail-on is about.
+func (o *scanOptions) fails(r *engine.Result) bool {
+	if o.failOn.codes.has(r.StatusCode) {
+		return true
+	}
+	return o.failOn.errors && (r.Failed || r.ExpectAsked && !r.ExpectFound)
+}

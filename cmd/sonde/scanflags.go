@@ -1,0 +1,124 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/sondeprobe/sonde/engine"
+)
+
+// flagGroup is a heading of the help and the flags under it.
+type flagGroup struct {
+	title string
+	flags *pflag.FlagSet
+}
+
+func group(title string, define func(*pflag.FlagSet)) flagGroup {
+	flags := pflag.NewFlagSet(title, pflag.ContinueOnError)
+	flags.SortFlags = false
+	define(flags)
+	return flagGroup{title, flags}
+}
+
+// usageOf prints the flags under their headings.
+func usageOf(groups []flagGroup) func(*cobra.Command) error {
+	return func(cmd *cobra.Command) error {
+		var b strings.Builder
+		fmt.Fprintf(&b, "Usage:\n  %s\n", cmd.UseLine())
+		if cmd.HasExample() {
+			fmt.Fprintf(&b, "\nExamples:\n%s\n", cmd.Example)
+		}
+		for _, g := range groups {
+			fmt.Fprintf(&b, "\n%s:\n%s", g.title, g.flags.FlagUsages())
+		}
+		_, err := fmt.Fprint(cmd.OutOrStdout(), b.String())
+		return err
+	}
+}
+
+// set defines a flag with a default, which goes through the parser as well.
+func set[T any](f *pflag.FlagSet, dst *T, name, short, kind, def string, parse func(string) (T, error), usage string) {
+	v := &value[T]{dst: dst, parse: parse, kind: kind}
+	if def != "" {
+		if err := v.Set(def); err != nil {
+			panic("default of --" + name + ": " + err.Error()) // a slip in this file; every run would show it
+		}
+	}
+	f.VarP(v, name, short, usage)
+}
+
+func add[T any](f *pflag.FlagSet, dst *[]T, name, short, kind string, parse func(string) (T, error), usage string) {
+	f.VarP(&values[T]{dst, parse, kind}, name, short, usage+" (repeatable)")
+}
+
+func (o *scanOptions) flags() []flagGroup {
+	return []flagGroup{
+		group("Output", o.outputFlags),
+		group("Pace", o.paceFlags),
+		group("Request", o.requestFlags),
+		group("Time limits", o.timeFlags),
+		group("Network", o.networkFlags),
+		group("Results", o.resultFlags),
+		group("Run", o.runFlags),
+	}
+}
+
+func (o *scanOptions) outputFlags(f *pflag.FlagSet) {
+	set(f, &o.output, "output", "o", "FILE", "-", parseFileName, "write the records to FILE, which is emptied first; - is standard output")
+}
+
+func (o *scanOptions) paceFlags(f *pflag.FlagSet) {
+	set(f, &o.concurrency, "concurrency", "c", "N", "1000", parseInt(1, 1_000_000, "1000"),
+		"checks in flight; never more than 80 % of the descriptors")
+	set(f, &o.rate, "rate", "r", "N", "0", parseRate, "checks started in a second; 0 is no limit")
+	set(f, &o.hostConcurrency, "host-concurrency", "", "N", "4", parseInt(0, 1_000_000, "4"),
+		"requests under way to one host; 0 is no limit")
+}
+
+func (o *scanOptions) requestFlags(f *pflag.FlagSet) {
+	set(f, &o.method, "method", "X", "METHOD", "GET", parseMethod, "request method")
+	add(f, &o.header, "header", "H", "FIELD", parseHeader, `send this field too, as in "Accept: text/html"`)
+	set(f, &o.userAgent, "user-agent", "A", "TEXT", engine.DefaultUserAgent(), parseUserAgent, "User-Agent field")
+	set(f, &o.maxRedirects, "max-redirects", "", "N", "5", parseInt(0, 1000, "5"), "redirections followed; one more is an error")
+	f.BoolVar(&o.noFollow, "no-follow", false, "take a redirect as the final answer")
+	set(f, &o.bodyLimit, "body-limit", "", "SIZE", "64KiB", parseSize, "body bytes read of a response, such as 64KiB or 1MB; 0 reads none")
+}
+
+func (o *scanOptions) timeFlags(f *pflag.FlagSet) {
+	set(f, &o.timeout, "timeout", "", "TIME", "30s", parseDuration, "for a whole check, redirects included")
+	set(f, &o.resolveTimeout, "resolve-timeout", "", "TIME", "5s", parseDuration, "for one look-up")
+	set(f, &o.connectTimeout, "connect-timeout", "", "TIME", "5s", parseDuration, "for a connection, all addresses together")
+	set(f, &o.tlsTimeout, "tls-timeout", "", "TIME", "10s", parseDuration, "for one handshake")
+	set(f, &o.headTimeout, "head-timeout", "", "TIME", "10s", parseDuration, "from the request sent to the end of the response head")
+}
+
+func (o *scanOptions) networkFlags(f *pflag.FlagSet) {
+	add(f, &o.resolvers, "resolver", "", "ADDR", parseAddrPort(53, "IP or IP:PORT, such as 192.0.2.53, 192.0.2.53:5353 or [2001:db8::53]:53"),
+		"ask this DNS server, as ip, ip:port or [v6]:port, not the system's")
+	add(f, &o.pins, "resolve", "", "HOST:PORT:ADDR", parsePin, "dial ADDR for this host and port; IPv6 in brackets")
+	f.BoolVarP(&o.only4, "ipv4", "4", false, "dial IPv4 addresses only")
+	f.BoolVarP(&o.only6, "ipv6", "6", false, "dial IPv6 addresses only")
+	f.BoolVarP(&o.insecure, "insecure", "k", false, "go on when a certificate cannot be verified; the record tells")
+	set(f, &o.source, "source", "", "ADDR", "", parseAddr, "connect from this local address")
+}
+
+func (o *scanOptions) resultFlags(f *pflag.FlagSet) {
+	set(f, &o.match, "match-code", "", "CODES", "", parseStatusSet, "write only records with these status codes, such as 200-299,301")
+	set(f, &o.filter, "filter-code", "", "CODES", "", parseStatusSet, "write no records with these status codes")
+	set(f, &o.expect, "expect", "", "TEXT", "", parseText, "look for TEXT in the body; the record says expect_found")
+	set(f, &o.failOn, "fail-on", "", "WHAT", "none", parseFailOn,
+		"exit with status 3 on: none, errors (anything failed, or --expect not found), or status codes")
+	f.BoolVar(&o.hops, "hops", false, "list the hops of every record, not of redirected ones only")
+}
+
+func (o *scanOptions) runFlags(f *pflag.FlagSet) {
+	f.BoolVar(&o.dryRun, "dry-run", false, "read the inputs and write how each is understood; no network")
+	set(f, &o.maxTime, "max-time", "", "TIME", "", parseDuration, "stop the scan after this time, with status 1")
+	f.BoolVarP(&o.quiet, "quiet", "q", false, "no summary and no progress; errors still show")
+	set(f, &o.progress, "progress", "", "WHEN", "auto", oneOf("auto", "always", "never"),
+		"live state on standard error: auto (on a terminal), always, never")
+	f.BoolVar(&o.lab, "lab", false, "probe the embedded origin and DNS on loopback; without FILE, the lab's own list")
+}

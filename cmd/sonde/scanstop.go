@@ -1,0 +1,112 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/sondeprobe/sonde/cmd/sonde/internal/output"
+	"github.com/sondeprobe/sonde/cmd/sonde/internal/progress"
+)
+
+// drain takes no more inputs, and finishes the checks in flight.
+func (s *scanRun) drain() {
+	s.halted.Store(true)
+	s.halting.Do(func() { close(s.halt) })
+	s.eng.Drain()
+}
+
+// abort takes no more inputs, and ends the checks in flight at once.
+func (s *scanRun) abort(cause error) {
+	s.halted.Store(true)
+	s.halting.Do(func() { close(s.halt) })
+	s.cancel(cause)
+}
+
+// watchSignals drains at the first signal and aborts at the second. After that a signal has its
+// default effect, so that a scan that waits for a stuck reader of its output can still be ended.
+func (s *scanRun) watchSignals() (stop func()) {
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	if !signal.Ignored(syscall.SIGHUP) { // nohup
+		signal.Notify(signals, syscall.SIGHUP)
+	}
+	done, gone := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(gone)
+		for {
+			select {
+			case <-signals:
+			case <-done:
+				return
+			}
+			if s.draining.CompareAndSwap(false, true) {
+				s.drain()
+				s.meter.Printf("sonde: draining %s in flight; Ctrl-C again stops at once",
+					progress.Count(s.eng.Stats().InFlight))
+				continue
+			}
+			signal.Stop(signals)
+			s.abort(errInterrupted)
+		}
+	}()
+	return func() {
+		signal.Stop(signals)
+		close(done)
+		<-gone
+	}
+}
+
+// finish prints the summary and decides the exit status.
+func (s *scanRun) finish(runErr, outErr error) error {
+	if outErr != nil && isBrokenPipe(outErr) {
+		return &exit{status: exitRuntime} // whoever read has enough: nothing to explain
+	}
+	if !s.opt.quiet {
+		partial := ""
+		if s.halted.Load() {
+			partial = s.reason()
+		}
+		s.meter.Printf("%s", s.summary(partial))
+	}
+	return s.verdict(runErr, outErr)
+}
+
+// reason says why the list was not scanned to its end.
+func (s *scanRun) reason() string {
+	switch cause := context.Cause(s.ctx); {
+	case errors.Is(cause, errMaxTime), errors.Is(cause, errOutput):
+		return "ended early: " + cause.Error()
+	}
+	return "interrupted"
+}
+
+func (s *scanRun) verdict(runErr, outErr error) error {
+	done, skipped := s.tally.Inputs()
+	cause := context.Cause(s.ctx)
+	var listErr error
+	if s.list != nil && !s.halted.Load() {
+		listErr = s.list.Err()
+	}
+	switch {
+	case outErr != nil:
+		return runtimeError("cannot write to %s: %s; %s whole records were written before; give another file to -o, or make room, and scan the rest of the list",
+			s.where(), output.Reason(outErr), progress.Count(s.out.Lines()))
+	case s.draining.Load():
+		return &exit{status: exitInterrupted}
+	case errors.Is(cause, errMaxTime):
+		return runtimeError("stopped after %s (--max-time): %s inputs checked, %s under way given up, the rest of the list not begun",
+			s.opt.maxTime, progress.Count(done), progress.Count(skipped))
+	case listErr != nil:
+		return runtimeError("%s; the %s inputs before are checked, the rest is not", listErr, progress.Count(done))
+	case runErr != nil:
+		return runtimeError("the scan broke off: %s; %s inputs are checked", runErr, progress.Count(done))
+	case done != s.taken:
+		return runtimeError("%s inputs were read, but %s checked: this is a fault of sonde itself", progress.Count(s.taken), progress.Count(done))
+	case s.matched.Load():
+		return &exit{status: exitMatched}
+	}
+	return nil
+}

@@ -1,0 +1,199 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/sondeprobe/sonde/bench/origin"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"sonde": main})
+}
+
+// TestScripts runs the scripts of testdata/script, each with an origin of its own at $ORIGIN, and a
+// port that refuses at $REFUSED.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/script",
+		RequireExplicitExec: true,
+		Setup: func(env *testscript.Env) error {
+			server, err := origin.Listen(origin.Config{Handler: pages.Serve})
+			if err != nil {
+				return err
+			}
+			env.Defer(func() { server.Close() })
+			refused, release, err := origin.Refused()
+			if err != nil {
+				return err
+			}
+			env.Defer(release)
+			env.Setenv("ORIGIN", "http://"+server.Addr().String())
+			env.Setenv("REFUSED", "http://"+refused.String())
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"status": cmdStatus, "says": cmdSays, "records": cmdRecords,
+			"gzip": cmdGzip, "zstd": cmdZstd, "expand": cmdExpand, "lines": cmdLines,
+		},
+	})
+}
+
+// pages is what the origin of a script serves.
+var pages = origin.Mux{
+	"/":         origin.Respond(200, "hello, world\n", "Content-Type: text/plain"),
+	"/agent":    agent,
+	"/404":      origin.Respond(404, "no\n"),
+	"/500":      origin.Respond(500, "no\n"),
+	"/redirect": origin.Redirect(302, "/"),
+	"/lost":     origin.Respond(307, ""),
+	"/hang":     origin.Hang,
+	"/evil":     origin.Respond(200, "x", "Server: \x1b]0;owned\a\u202e"),
+}
+
+// agent answers 200 to a request that carries what the script asks for, 400 to others.
+func agent(c *origin.Conn, r *origin.Request) {
+	status := 400
+	if r.Get("User-Agent") == "robot/1" && r.Get("X-Token") == "abc" && r.Method == "POST" {
+		status = 200
+	}
+	c.Write(origin.Response(status, ""))
+}
+
+// status N COMMAND... runs the command and wants exit status N.
+func cmdStatus(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: status N COMMAND...")
+	}
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	got := 0
+	if err := ts.Exec(args[1], args[2:]...); err != nil {
+		exitErr, ok := errors.AsType[*exec.ExitError](err)
+		if !ok {
+			ts.Fatalf("%v", err)
+		}
+		got = exitErr.ExitCode()
+	}
+	if got != want {
+		ts.Fatalf("exit status %d, want %d", got, want)
+	}
+}
+
+// says TEXT... wants standard error to be one line for people that holds each TEXT.
+func cmdSays(ts *testscript.TestScript, neg bool, args []string) {
+	got := ts.ReadFile("stderr")
+	if neg || strings.Count(got, "\n") != 1 || !strings.HasPrefix(got, "sonde: ") || !strings.HasSuffix(got, "\n") {
+		ts.Fatalf("standard error is not one line of sonde's: %q", got)
+	}
+	for _, text := range args {
+		if !strings.Contains(got, text) {
+			ts.Fatalf("standard error does not say %q: %q", text, got)
+		}
+	}
+}
+
+// records FILE N wants FILE to hold whole JSON records for the inputs 1 to N, once each.
+func cmdRecords(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: records FILE N")
+	}
+	want, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	ts.Check(eachOnce([]byte(ts.ReadFile(args[0])), want))
+}
+
+// record is what the tests look at in a record.
+type record struct {
+	N      int    `json:"n"`
+	Input  string `json:"input"`
+	Status int    `json:"status_code"`
+	Failed bool   `json:"failed"`
+	Kind   string `json:"error_kind"`
+	Error  string `json:"error"`
+
+	Anomalies []string           `json:"anomalies"`
+	Timings   map[string]float64 `json:"timings_ms"`
+}
+
+func parseRecords(text []byte) ([]record, error) {
+	var all []record
+	for line := range bytes.Lines(text) {
+		var r record
+		if !bytes.HasSuffix(line, []byte("\n")) {
+			return nil, fmt.Errorf("torn line %q", line)
+		}
+		if err := json.Unmarshal(line, &r); err != nil {
+			return nil, fmt.Errorf("%w in %q", err, line)
+		}
+		all = append(all, r)
+	}
+	return all, nil
+}
+
+func eachOnce(text []byte, want int) error {
+	all, err := parseRecords(text)
+	if err != nil {
+		return err
+	}
+	seen := make(map[int]bool)
+	for _, r := range all {
+		if r.N < 1 || r.N > want || seen[r.N] {
+			return fmt.Errorf("n %d is out of range or there twice", r.N)
+		}
+		seen[r.N] = true
+	}
+	if len(seen) != want {
+		return fmt.Errorf("%d records, want %d", len(seen), want)
+	}
+	return nil
+}
+
+// gzip FROM TO
+func cmdGzip(ts *testscript.TestScript, _ bool, args []string) {
+	var b bytes.Buffer
+	w := gzip.NewWriter(&b)
+	_, err := w.Write([]byte(ts.ReadFile(args[0])))
+	ts.Check(errors.Join(err, w.Close(), os.WriteFile(ts.MkAbs(args[1]), b.Bytes(), 0o600)))
+}
+
+// zstd FROM TO
+func cmdZstd(ts *testscript.TestScript, _ bool, args []string) {
+	w, err := zstd.NewWriter(nil)
+	ts.Check(err)
+	defer w.Close()
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), w.EncodeAll([]byte(ts.ReadFile(args[0])), nil), 0o600))
+}
+
+// expand FILE replaces $ORIGIN and $REFUSED, and the escapes of a Go string, in FILE.
+func cmdExpand(ts *testscript.TestScript, _ bool, args []string) {
+	var out strings.Builder
+	for line := range strings.Lines(os.Expand(ts.ReadFile(args[0]), ts.Getenv)) {
+		text, err := strconv.Unquote(`"` + strings.TrimSuffix(line, "\n") + `"`)
+		ts.Check(err)
+		out.WriteString(text)
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(out.String()), 0o600))
+}
+
+// lines N LINE FILE writes LINE N times.
+func cmdLines(ts *testscript.TestScript, _ bool, args []string) {
+	n, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs(args[2]), bytes.Repeat([]byte(args[1]+"\n"), n), 0o600))
+}
+
+// patience is how long a test waits for what must come; only a failing test waits that long.
+const patience = 60 * time.Second

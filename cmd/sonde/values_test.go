@@ -1,0 +1,95 @@
+package main
+
+import (
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/sondeprobe/sonde/engine"
+)
+
+// parses runs one table: texts that are taken, with what they mean, and texts that are refused.
+func parses[T comparable](t *testing.T, name string, parse func(string) (T, error), good map[string]T, bad ...string) {
+	t.Run(name, func(t *testing.T) {
+		for text, want := range good {
+			if got, err := parse(text); err != nil || got != want {
+				t.Errorf("%q: got %v, %v; want %v", text, got, err, want)
+			}
+		}
+		for _, text := range bad {
+			if got, err := parse(text); err == nil {
+				t.Errorf("%q: got %v, want an error", text, got)
+			}
+		}
+	})
+}
+
+func TestFlagValues(t *testing.T) {
+	parses(t, "size", parseSize, map[string]int64{
+		"0": 0, "65536": 65536, "64KiB": 65536, "1MB": 1e6, "2mib": 2 << 20, "1GB": 1e9, "1GiB": 1 << 30, "5B": 5, "3KB": 3000,
+	}, "", "-1", "+1", "KiB", "64K", "1.5MB", "64 KiB", "0x10", "9223372036854775808", "9007199254740993KiB", "9223372036854775807KiB")
+	parses(t, "duration", parseDuration, map[string]time.Duration{
+		"500ms": 500 * time.Millisecond, "30s": 30 * time.Second, "2m": 2 * time.Minute, "1h30m": 90 * time.Minute,
+	}, "", "5", "0", "0s", "-1s", "s", "10 s", "1d")
+	parses(t, "int", parseInt(1, 100, "10"), map[string]int{"1": 1, "100": 100}, "", "0", "101", "-5", "1.5", "1e2", "ten")
+	parses(t, "rate", parseRate, map[string]float64{"0": 0, "0.5": 0.5, "500": 500}, "", "-1", "NaN", "Inf", "1e999", "5/s")
+	parses(t, "address", parseAddr, map[string]netip.Addr{
+		"192.0.2.1": netip.MustParseAddr("192.0.2.1"), "::ffff:192.0.2.1": netip.MustParseAddr("192.0.2.1"),
+		"2001:db8::1": netip.MustParseAddr("2001:db8::1"),
+	}, "", "localhost", "1.2.3", "[::1]", "1.2.3.4:5")
+	parses(t, "resolver", parseAddrPort(53, "x"), map[string]netip.AddrPort{
+		"192.0.2.1": netip.MustParseAddrPort("192.0.2.1:53"), "192.0.2.1:5353": netip.MustParseAddrPort("192.0.2.1:5353"),
+		"::1": netip.MustParseAddrPort("[::1]:53"), "[::1]": netip.MustParseAddrPort("[::1]:53"), "[::1]:54": netip.MustParseAddrPort("[::1]:54"),
+	}, "", "dns.example", "192.0.2.1:", "192.0.2.1:0", "192.0.2.1:65536", "[::1", "::1]:53", ":53")
+	parses(t, "listen", parseAddrPort(0, "x"), map[string]netip.AddrPort{
+		"127.0.0.1:0": netip.MustParseAddrPort("127.0.0.1:0"),
+	}, "127.0.0.1", ":80", "localhost:80")
+	parses(t, "method", parseMethod, map[string]string{"GET": "GET", "M-SEARCH": "M-SEARCH"}, "", "GE T", "GET\r\nX: y", "GÉT", "A/B")
+	parses(t, "user agent", parseUserAgent, map[string]string{"a/1 (b)": "a/1 (b)"}, "", " ", "a\r\nB: c", "a\x00")
+	parses(t, "fail-on", parseFailOn, map[string]failOn{"none": {}, "errors": {errors: true}}, "", "error", "4xx", "none,404")
+}
+
+func TestPins(t *testing.T) {
+	want := func(host string, port uint16, addr string) pin {
+		return pin{engine.HostPort{Host: host, Port: port}, netip.MustParseAddr(addr)}
+	}
+	parses(t, "resolve", parsePin, map[string]pin{
+		"example.com:443:192.0.2.1":       want("example.com", 443, "192.0.2.1"),
+		"Example.COM:80:[2001:db8::1]":    want("example.com", 80, "2001:db8::1"),
+		"example.com:80:2001:db8::1":      want("example.com", 80, "2001:db8::1"),
+		"[2001:DB8::2]:80:[2001:db8::1]":  want("2001:db8::2", 80, "2001:db8::1"),
+		"bücher.example:80:192.0.2.1":     want("xn--bcher-kva.example", 80, "192.0.2.1"),
+		"BÜCHER.example:80:192.0.2.1":     want("xn--bcher-kva.example", 80, "192.0.2.1"),
+		"example.com:80:::ffff:192.0.2.1": want("example.com", 80, "192.0.2.1"),
+	}, "", "example.com", "example.com:80", "example.com:80:", ":80:192.0.2.1", "example.com:0:192.0.2.1",
+		"example.com:65536:192.0.2.1", "example.com:x:192.0.2.1", "example.com:80:other.example", "[::1:80:192.0.2.1")
+}
+
+func TestHeaders(t *testing.T) {
+	parses(t, "header", parseHeader, map[string]engine.HeaderField{
+		"Accept: text/html": {Name: "Accept", Value: "text/html"},
+		"X-A:b:c":           {Name: "X-A", Value: "b:c"},
+		"X-Empty:":          {Name: "X-Empty"},
+		"X-Tab: a\tb ":      {Name: "X-Tab", Value: "a\tb"},
+		"X-Latin: é":        {Name: "X-Latin", Value: "é"},
+	}, "", "Accept", ": x", "A B: c", "A : c", "A: b\r\nC: d", "A: b\nC", "A: b\x00", "A\r\n: b", "é: b",
+		"Content-Length: 5", "transfer-encoding: chunked", "Connection: close")
+}
+
+func TestStatusSets(t *testing.T) {
+	set, err := parseStatusSet("200-299, 301,999,100")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for code := -1; code <= 1100; code++ {
+		want := code >= 200 && code <= 299 || code == 301 || code == 999 || code == 100
+		if got := set.has(code); got != want {
+			t.Errorf("has(%d) = %v", code, got)
+		}
+	}
+	for _, bad := range []string{"", ",", "200,", "299-200", "99", "1000", "2xx", "200-", "-200", "200-299-300", "+20", "abc"} {
+		if _, err := parseStatusSet(bad); err == nil {
+			t.Errorf("%q is taken", bad)
+		}
+	}
+}

@@ -91,9 +91,13 @@ func (c *check) feedBody(end int) *Error {
 		if b.done() {
 			c.res.BodyComplete = true
 			b.reusable = used == len(rest) && b.framing.Persistent
-			if used < len(rest) {
-				c.hop.Anomalies |= Anomaly(wire.ExtraBytes)
+			if used == len(rest) {
+				return nil
 			}
+			if c.reused {
+				return c.unasked()
+			}
+			c.hop.Anomalies |= Anomaly(wire.ExtraBytes)
 			return nil
 		}
 		if b.over || b.limit == 0 {

@@ -14,10 +14,10 @@ func parseInput(line string) (location, *Error) {
 	if len(line) > maxInput {
 		return location{}, fault(KindInputTooLong, PhaseNone, nil, "the line is longer than %d bytes", maxInput)
 	}
-	raw := line
-	bare := !hasScheme(line)
+	raw := trimInput(line)
+	bare := !hasScheme(raw)
 	if bare {
-		raw = "http://" + trimInput(line)
+		raw = "http://" + raw
 	}
 	loc, err := parseLocation(raw)
 	if err == nil && bare && loc.port == 443 {
@@ -34,14 +34,20 @@ func parseInput(line string) (location, *Error) {
 	return loc, fault(KindInputInvalidURL, PhaseNone, err, "%s is not a URL", quote(line))
 }
 
-// trimInput drops what the URL standard drops around a URL: C0 controls and spaces.
+// trimInput drops what the URL standard drops before it reads a URL: C0 controls and spaces around
+// it, and then tabs and line ends inside it.
 func trimInput(s string) string {
-	return strings.TrimFunc(s, func(r rune) bool { return r <= ' ' })
+	s = strings.TrimFunc(s, func(r rune) bool { return r <= ' ' })
+	if strings.ContainsAny(s, "\t\n\r") {
+		s = tabs.Replace(s)
+	}
+	return s
 }
 
+var tabs = strings.NewReplacer("\t", "", "\n", "", "\r", "")
+
 // hasScheme tells a URL from a bare host: "mailto:x" has a scheme, "localhost:8080" a port.
-func hasScheme(line string) bool {
-	s := trimInput(line)
+func hasScheme(s string) bool {
 	i := 0
 	for i < len(s) && (isAlpha(s[i]) || i > 0 && (s[i] >= '0' && s[i] <= '9' || strings.IndexByte("+-.", s[i]) >= 0)) {
 		i++

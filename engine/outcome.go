@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 
 	"github.com/sondeprobe/sonde/engine/internal/sock"
@@ -58,7 +59,7 @@ func sendKind(err error) Kind { return byClass(err, KindSendTimeout, KindSendRes
 func receiveKind(err error) Kind {
 	var alert tls.AlertError
 	var record tls.RecordHeaderError
-	var op interface{ Temporary() bool }
+	var op *net.OpError
 	switch {
 	case errors.As(err, &alert):
 		return KindTLSHandshake // TLS 1.3 refuses a client after its own handshake has ended
@@ -66,8 +67,9 @@ func receiveKind(err error) Kind {
 		return KindReceiveReset
 	}
 	kind := byClass(err, KindReceiveTimeout, KindReceiveReset)
-	if kind == KindLocalInternal && errors.As(err, &op) {
-		return KindTLSHandshake // an alert that crypto/tls wraps in a net.OpError
+	// crypto/tls wraps an alert in a net.OpError that names no network; those of sockets name theirs.
+	if kind == KindLocalInternal && errors.As(err, &op) && op.Net == "" {
+		return KindTLSHandshake
 	}
 	return kind
 }

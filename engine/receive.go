@@ -116,11 +116,16 @@ func (c *check) read() error {
 	return nil
 }
 
-// unasked is the end of a reused connection whose first bytes had arrived before the request was
-// sent: they answer another one.
+// unasked is the end of a reused connection on which more came than the one answer: its first bytes
+// had arrived before the request was sent, or others follow the response. Which of them answers this
+// request cannot be told, so none does: the check is made again on a fresh connection.
 func (c *check) unasked() *Error {
-	c.noticed = 0
-	return c.fail(KindReceiveNotHTTP, PhaseWait, nil, "the connection brought bytes that answer no request")
+	err := c.fail(KindReceiveNotHTTP, PhaseWait, nil, "the connection brought bytes that answer no request")
+	c.noticed, c.hop.StatusCode, c.hop.Anomalies = 0, 0, 0
+	r := &c.res
+	r.ContentType, r.WebServer, r.ContentLength = "", "", -1
+	r.BodyBytes, r.BodyComplete, r.BodyRead, r.ExpectAsked, r.ExpectFound = 0, false, false, false, false
+	return err
 }
 
 // readHead parses the final response's head, after any interim ones, and returns where it ends.

@@ -231,7 +231,6 @@ func (w *record) tls(t *TLSInfo) {
 	}
 	w.key("tls")
 	w.b = append(w.b, '{')
-	w.bool("verified", t.Verified)
 	w.text("version", t.Version)
 	w.text("cipher", t.Cipher)
 	w.text("alpn", t.ALPN)
@@ -240,6 +239,7 @@ func (w *record) tls(t *TLSInfo) {
 	if !t.NotAfter.IsZero() {
 		w.time("not_after", t.NotAfter)
 	}
+	w.bool("verified", t.Verified)
 	w.text("verify_error", t.VerifyError)
 	w.bool("resumed", t.Resumed)
 	w.b = append(w.b, '}')

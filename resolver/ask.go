@@ -50,7 +50,7 @@ type ask struct {
 	end     int // of the question
 	tries   []try
 	sent    int // queries sent, of all names
-	current int // the server asked last
+	current int // the server whose turn it is
 	last    *slot
 	resend  time.Time // zero: nothing more to send
 	excused bool      // the last attempt's timer was put off because we were late
@@ -164,6 +164,7 @@ func (a *ask) pick(now time.Time) int {
 func (a *ask) submit(p plan, now time.Time) bool {
 	a.withdraw()
 	a.tries[p.try].sends++
+	a.current = p.try
 	if !a.q.set.list[p.try].admit(&a.ticket, a.q) {
 		a.next, a.queuedAt, a.resend = p, now, time.Time{}
 		return true
@@ -227,7 +228,7 @@ func (a *ask) transmit(p plan, now time.Time) bool {
 	q.attempts++
 	q.r.stats.sent.Add(1)
 	a.sent++
-	a.current, a.last, a.excused = p.try, sl, false
+	a.last, a.excused = sl, false
 	a.resend = now.Add(up.wait(q.set))
 	return true
 }
@@ -253,7 +254,6 @@ func (a *ask) unsent(p plan, err error, now time.Time) bool {
 	case unreachable(err):
 		a.q.set.list[p.try].down(now)
 		a.mark(p.try, ErrUnreachable, 0, err)
-		a.current = p.try
 		return false
 	case a.q.r.life.Err() != nil:
 		a.finish(ErrClosed, nil)

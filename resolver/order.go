@@ -218,7 +218,7 @@ func (o *order) source(addr netip.Addr, now time.Time) (netip.Addr, bool) {
 		return k.source, true
 	}
 	source, err := o.find(addr)
-	if err != nil && !unreachable(err) && !errors.Is(err, syscall.EADDRNOTAVAIL) && !errors.Is(err, syscall.EINVAL) {
+	if shortage(err) && !errors.Is(err, syscall.EADDRNOTAVAIL) { // that one says that there is no address of the family
 		return netip.Addr{}, false
 	}
 	o.mu.Lock()

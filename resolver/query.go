@@ -21,6 +21,7 @@ const (
 type event struct {
 	kind   eventKind
 	slot   *slot
+	use    uint32
 	octets *octets // to be freed by whoever takes the event
 	at     time.Time
 	kernel bool
@@ -192,8 +193,8 @@ func (q *query) take(ev event) {
 	if ev.kind == granted {
 		return // settled looks at the tickets
 	}
-	if ev.slot.ask.state == asking && ev.slot.q == q {
-		ev.slot.ask.judge(ev)
+	if sl := ev.slot; sl.use == ev.use && sl.ask != nil && sl.ask.state == asking {
+		sl.ask.judge(ev)
 	}
 	ev.octets.free()
 }
@@ -203,6 +204,7 @@ func (q *query) slot() *slot {
 	if n := len(q.spare); n > 0 {
 		sl := q.spare[n-1]
 		q.spare = q.spare[:n-1]
+		sl.use++
 		return sl
 	}
 	return new(slot)

@@ -27,6 +27,7 @@ type slot struct {
 	up    *upstream
 	via   carrier
 	id    uint16
+	use   uint32 // of this struct: an event of an earlier use is none of this attempt's
 	sent  time.Time
 	plain bool // without EDNS
 	lower bool // without 0x20
@@ -123,7 +124,7 @@ func (b *book) deliver(octets []byte, now time.Time, stamp int64) bool {
 	if sl == nil {
 		return false
 	}
-	ev := event{kind: answered, slot: sl, at: now}
+	ev := event{kind: answered, slot: sl, use: sl.use, at: now}
 	switch sl.matches(octets) {
 	case matchNone:
 		return false
@@ -147,7 +148,7 @@ func (b *book) refuse(kind eventKind, cause error, except *slot) {
 	defer b.mu.Unlock()
 	for _, sl := range b.slots {
 		if sl != except {
-			sl.q.post(event{kind: kind, slot: sl, cause: cause})
+			sl.q.post(event{kind: kind, slot: sl, use: sl.use, cause: cause})
 		}
 	}
 }

@@ -104,6 +104,24 @@ func TestAnswerToAnEarlierAttemptCounts(t *testing.T) {
 	}
 }
 
+func TestDuplicateAnswerIsNotTheNextQuestions(t *testing.T) {
+	for range 20 {
+		s := newServer(t, func(rq *request) {
+			if rq.question() == "a.example A" {
+				again := pack(rq.reply(dns.RcodeSuccess, "a.example. 60 IN CNAME b.example."))
+				rq.send(again)
+				rq.send(again)
+				return
+			}
+			rq.answer(dns.RcodeSuccess, "b.example. 60 IN A 192.0.2.1")
+		})
+		r := newTestWith(t, Config{}, usualPace, s)
+		if a := mustLookUp(t, r, "a.example", IPv4, "192.0.2.1"); len(a.CNAME) != 1 || a.Attempts != 2 {
+			t.Fatalf("%+v", a)
+		}
+	}
+}
+
 func TestSecondServerIsAskedFirstOnResend(t *testing.T) {
 	first := newServer(t, silent)
 	second := newServer(t, zone(recordA))

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"net"
 	"net/netip"
 	"time"
 
@@ -85,10 +86,23 @@ func (o *scanOptions) check() error {
 		return usageError("-4 and -6 exclude each other; give one of them, or none for both families")
 	case o.source.IsValid() && (o.only4 && !o.source.Is4() || o.only6 && !o.source.Is6()):
 		return usageError("--source %s is no address of the family that -4 or -6 asks for", o.source)
+	case o.source.IsValid() && !isOurs(o.source):
+		return usageError("--source %s is no address of this machine; give one that is", o.source)
 	case o.lab && len(o.resolvers) > 0:
 		return usageError("--resolver does not go with --lab, which brings its own; leave out one of them")
 	}
 	return nil
+}
+
+// isOurs reports whether a connection can come from addr. Without asking, every check would fail for
+// want of a local port, and only after waiting for one.
+func isOurs(addr netip.Addr) bool {
+	c, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(addr, 0)))
+	if err != nil {
+		return false
+	}
+	c.Close()
+	return true
 }
 
 // config says the options in the engine's terms, where 0 is "the default" and never "none".

@@ -6,6 +6,7 @@ import (
 	"io"
 	"iter"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -78,7 +79,8 @@ func scan(opt *scanOptions, std streams) error {
 	}
 	var err error
 	if s.eng, err = engine.New(cfg); err != nil {
-		return usageError("%s", err)
+		// It looks at the Config alone, which is the command line.
+		return usageError("%s; see 'sonde scan --help'", strings.TrimPrefix(err.Error(), "engine: "))
 	}
 	defer s.eng.Close()
 	if s.file, err = s.openOutput(); err != nil {

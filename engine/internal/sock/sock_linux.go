@@ -38,11 +38,19 @@ type Conn struct {
 	msg   unix.Msghdr
 	iov   unix.Iovec
 	ctl   control
+	peek  [1]byte
 
 	// The callbacks are made once: a closure a call would be an allocation a call.
-	onConnect, onWrite, onRead func(uintptr) bool
-	connecting                 bool
+	onWritable, onReadable func(uintptr) bool
+	state                  uint8 // of the attempt; guarded by write
 }
+
+// The states of a Conn: the write side connects before it writes.
+const (
+	unsent uint8 = iota // no SYN yet
+	connecting
+	connected
+)
 
 // control is the one control message that is asked for: the three stamps of SCM_TIMESTAMPING, of
 // which the first is the software stamp (Documentation/networking/timestamping.rst, section 2.1).
@@ -76,7 +84,7 @@ func Open(addr netip.AddrPort, opt Options) (*Conn, error) {
 		c.file.Close()
 		return nil, err
 	}
-	c.onConnect, c.onWrite, c.onRead = c.connectOnce, c.writeOnce, c.readOnce
+	c.onWritable, c.onReadable = c.writable, c.readOnce
 	return c, nil
 }
 
@@ -96,23 +104,30 @@ func prepare(fd int, opt Options) error {
 	// Bind the address alone: the port is chosen at connect, per destination, so that one source
 	// address serves more than one ephemeral range of connections (ip(7), IP_BIND_ADDRESS_NO_PORT).
 	_ = unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1)
-	if err := unix.Bind(fd, sockaddr(netip.AddrPortFrom(opt.Source.Unmap(), 0))); err != nil {
-		return os.NewSyscallError("bind", err)
+	if errno := withAddr(unix.SYS_BIND, uintptr(fd), netip.AddrPortFrom(opt.Source.Unmap(), 0)); errno != 0 {
+		return os.NewSyscallError("bind", errno)
 	}
 	return nil
 }
 
-func sockaddr(a netip.AddrPort) unix.Sockaddr {
+// withAddr makes the system call number trap, bind or connect, with the address on the stack.
+func withAddr(trap, fd uintptr, a netip.AddrPort) syscall.Errno {
+	port := [2]byte{byte(a.Port() >> 8), byte(a.Port())} // in network byte order
 	if a.Addr().Is4() {
-		return &unix.SockaddrInet4{Port: int(a.Port()), Addr: a.Addr().As4()}
+		sa := unix.RawSockaddrInet4{Family: unix.AF_INET, Addr: a.Addr().As4()}
+		sa.Port = *(*uint16)(unsafe.Pointer(&port))
+		_, _, errno := syscall.Syscall(trap, fd, uintptr(unsafe.Pointer(&sa)), unsafe.Sizeof(sa))
+		return errno
 	}
-	sa := &unix.SockaddrInet6{Port: int(a.Port()), Addr: a.Addr().As16()}
+	sa := unix.RawSockaddrInet6{Family: unix.AF_INET6, Addr: a.Addr().As16()}
+	sa.Port = *(*uint16)(unsafe.Pointer(&port))
 	if zone := a.Addr().Zone(); zone != "" {
 		if ifi, err := net.InterfaceByName(zone); err == nil {
-			sa.ZoneId = uint32(ifi.Index)
+			sa.Scope_id = uint32(ifi.Index)
 		}
 	}
-	return sa
+	_, _, errno := syscall.Syscall(trap, fd, uintptr(unsafe.Pointer(&sa)), unsafe.Sizeof(sa))
+	return errno
 }
 
 // Await sends the SYN, if it was not sent yet, and waits until the connection stands, fails, or the
@@ -121,49 +136,75 @@ func sockaddr(a netip.AddrPort) unix.Sockaddr {
 func (c *Conn) Await() (Established, error) {
 	c.write.Lock()
 	defer c.write.Unlock()
+	if c.state == connected {
+		return c.est, nil
+	}
 	c.outE = nil
-	if err := c.raw.Write(c.onConnect); err != nil {
+	if err := c.raw.Write(c.onWritable); err != nil {
 		return c.est, closedOr(err)
 	}
 	return c.est, c.outE
 }
 
-// connectOnce is called by the poller, first at once, then when the descriptor has become writable.
-// The state is asked of the kernel each time and not remembered: RawConn.Write forgets a readiness
-// that came before it, so a second Await could not rely on being woken.
+// writable is called by the poller, first at once, then when the descriptor has become writable.
+func (c *Conn) writable(fd uintptr) bool {
+	if c.state == connected {
+		return c.writeOnce(fd)
+	}
+	return c.connectOnce(fd)
+}
+
+// connectOnce asks the kernel for the state each time, and does not rely on having been woken:
+// RawConn.Write forgets a readiness that came before it, so a second Await would wait in vain.
 func (c *Conn) connectOnce(fd uintptr) bool {
-	if !c.connecting {
-		c.connecting = true
-		sa := sockaddr(c.remote)
+	if c.state == unsent {
+		c.state = connecting
 		c.est.Start = time.Now()
-		err := unix.Connect(int(fd), sa)
-		// EINTR leaves the attempt under way, as EINPROGRESS does (connect(2)).
-		if err == unix.EINPROGRESS || err == unix.EINTR {
+		switch errno := withAddr(unix.SYS_CONNECT, fd, c.remote); errno {
+		case 0:
+		case unix.EINPROGRESS, unix.EINTR: // EINTR leaves the attempt under way too (connect(2))
 			return false
-		}
-		if err != nil {
-			c.outE = os.NewSyscallError("connect", err)
+		default:
+			c.outE = os.NewSyscallError("connect", errno)
 			return true
 		}
 	}
-	info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO)
-	if err != nil {
-		c.outE = os.NewSyscallError("getsockopt", err)
-		return true
-	}
-	switch info.State {
-	case tcpSynSent, tcpSynRecv:
-		c.est.Retransmits = int(info.Retransmits)
+	info, errno := handshake(fd)
+	switch {
+	case errno != 0:
+		c.outE = os.NewSyscallError("getsockopt", errno)
+	case info.state == tcpSynSent || info.state == tcpSynRecv:
+		c.est.Retransmits = int(info.retransmits)
 		return false
-	case tcpClose:
-		c.outE = c.connectError(fd)
-		return true
-	}
-	c.est.Retransmits = int(info.Total_retrans)
-	if c.est.Retransmits == 0 {
-		c.est.RTT = time.Duration(info.Rtt) * time.Microsecond
+	case info.state == tcpClose:
+		c.outE = connectError(fd)
+	default:
+		c.state = connected
+		c.est.Retransmits = int(info.totalRetrans)
+		if info.totalRetrans == 0 {
+			c.est.RTT = time.Duration(info.rtt) * time.Microsecond
+		}
 	}
 	return true
+}
+
+// tcpInfo is the beginning of struct tcp_info (linux/tcp.h), as far as it is needed. The kernel
+// fills as much as it is given room for.
+type tcpInfo struct {
+	state        uint8
+	_            uint8
+	retransmits  uint8
+	_            [65]byte
+	rtt          uint32 // smoothed; after the handshake alone it is the SYN's round trip, in us
+	_            [28]byte
+	totalRetrans uint32
+}
+
+func handshake(fd uintptr) (info tcpInfo, errno syscall.Errno) {
+	size := uint32(unsafe.Sizeof(info))
+	_, _, errno = syscall.Syscall6(unix.SYS_GETSOCKOPT, fd, unix.IPPROTO_TCP, unix.TCP_INFO,
+		uintptr(unsafe.Pointer(&info)), uintptr(unsafe.Pointer(&size)), 0)
+	return info, errno
 }
 
 // States of a TCP socket (include/net/tcp_states.h). Everything else that a connect can meet means
@@ -174,7 +215,7 @@ const (
 	tcpClose   = 7
 )
 
-func (c *Conn) connectError(fd uintptr) error {
+func connectError(fd uintptr) error {
 	errno, err := unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_ERROR)
 	if err == nil && errno != 0 {
 		err = syscall.Errno(errno)
@@ -199,16 +240,18 @@ func (c *Conn) Read(p []byte) (int, error) {
 // Pending reports whether a read would return at once: bytes nobody asked for, the peer's close, or
 // an error. An idle connection for which it reports true must not be used again.
 func (c *Conn) Pending() bool {
-	var b [1]byte
-	_, err := c.receive(b[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
-	return !errors.Is(err, syscall.EAGAIN)
+	_, err := c.receive(c.peek[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
+	return err != errQuiet
 }
+
+// errQuiet ends a read that must not wait.
+var errQuiet = errors.New("nothing to read")
 
 func (c *Conn) receive(p []byte, flags uintptr) (int, error) {
 	c.read.Lock()
 	defer c.read.Unlock()
 	c.in, c.flags, c.inN, c.inE = p, flags, 0, nil
-	err := c.raw.Read(c.onRead)
+	err := c.raw.Read(c.onReadable)
 	c.in = nil
 	if err != nil {
 		return 0, closedOr(err)
@@ -228,14 +271,16 @@ func (c *Conn) readOnce(fd uintptr) bool {
 	n, errno := c.recvmsg(fd)
 	c.iov.Base = nil // the caller's buffer is not ours to keep alive
 	switch {
-	case errno == syscall.EAGAIN && c.flags&unix.MSG_DONTWAIT == 0:
-		return false
-	case errno != 0:
+	case errno == 0:
+		c.inN = int(n)
+		c.stamp = c.receiveStamp()
+	case errno != syscall.EAGAIN:
 		c.inE = os.NewSyscallError("recvmsg", errno)
-		return true
+	case c.flags&unix.MSG_DONTWAIT == 0:
+		return false
+	default:
+		c.inE = errQuiet
 	}
-	c.inN = int(n)
-	c.stamp = c.receiveStamp()
 	return true
 }
 
@@ -261,7 +306,7 @@ func (c *Conn) Write(p []byte) (int, error) {
 	c.write.Lock()
 	defer c.write.Unlock()
 	c.out, c.outN, c.outE = p, 0, nil
-	err := c.raw.Write(c.onWrite)
+	err := c.raw.Write(c.onWritable)
 	c.out = nil
 	if err != nil {
 		return c.outN, closedOr(err)

@@ -71,7 +71,7 @@ func (s *Scanner) line() (string, error) {
 	raw, err := s.r.ReadSlice('\n')
 	switch {
 	case errors.Is(err, bufio.ErrBufferFull):
-		return s.longLine(raw)
+		return s.longLine(raw, false)
 	case errors.Is(err, io.EOF):
 		if len(raw) == 0 {
 			return "", io.EOF
@@ -79,23 +79,30 @@ func (s *Scanner) line() (string, error) {
 	case err != nil:
 		return "", err
 	}
-	return inputOf(trimLineEnd(raw)), nil
+	raw = bytes.TrimSuffix(raw, []byte{'\n'})
+	raw = bytes.TrimSuffix(raw, []byte{'\r'})
+	if len(raw) > MaxLine {
+		return s.longLine(raw, true)
+	}
+	return inputOf(raw), nil
 }
 
-// longLine takes the start of a line that did not fit and skips the rest.
-func (s *Scanner) longLine(start []byte) (string, error) {
-	head := string(start[:MaxLine+1])
-	startBlank, headBlank := isBlank(start), isBlank(start[:MaxLine+1])
-	restBlank, err := s.skipLine() // overwrites start
-	switch {
-	case err != nil:
-		return "", err
-	case headBlank && startBlank && restBlank:
-		return "", nil
-	case headBlank: // white space for longer than a line may be, and then something: an input
-		return head, nil
+// longLine takes a line that is too long, or the start of it when it is not whole, and skips the rest.
+func (s *Scanner) longLine(start []byte, whole bool) (string, error) {
+	head := bytes.Clone(start[:MaxLine+1]) // skipLine overwrites start
+	blank := isBlank(start)
+	if !whole {
+		restBlank, err := s.skipLine()
+		if err != nil {
+			return "", err
+		}
+		blank = blank && restBlank
 	}
-	return inputOf([]byte(head)), nil
+	if isBlank(head) && !blank {
+		// White space for longer than a line may be, and then something: an input all the same.
+		return string(head), nil
+	}
+	return inputOf(head), nil
 }
 
 // skipLine reads to the end of the line and reports whether there was nothing but white space.
@@ -112,11 +119,6 @@ func (s *Scanner) skipLine() (blank bool, err error) {
 		}
 		return blank, err
 	}
-}
-
-func trimLineEnd(raw []byte) []byte {
-	raw = bytes.TrimSuffix(raw, []byte{'\n'})
-	return bytes.TrimSuffix(raw, []byte{'\r'})
 }
 
 // inputOf returns line as it stands, or "" when it is blank or a comment.

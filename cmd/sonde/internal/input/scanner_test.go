@@ -77,6 +77,7 @@ func TestLines(t *testing.T) {
 		{"long comment", "#" + long + long + "\nb", []string{"b"}},
 		{"long blank", blank + "\nb", []string{"b"}},
 		{"long blank at the end", "b\n" + blank + blank, []string{"b"}},
+		{"blank for too long, then one byte", blank[:MaxLine+1] + "a", []string{blank[:MaxLine+1]}},
 		{"blank for too long, then something", blank + "a\nb", []string{blank[:MaxLine+1], "b"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -254,7 +254,7 @@ func (c *check) lookUp() *Error {
 			return nil
 		}
 		kind := resolveKind(err)
-		if !kind.IsLocal() || !c.backOff(attempt) {
+		if !kind.isShortage() || !c.backOff(attempt) {
 			if !ans.Arrived.IsZero() {
 				c.clock.end(ans.Arrived.Sub(c.res.Start))
 				c.clock.stamped(ans.Kernel)

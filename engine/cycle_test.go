@@ -66,6 +66,9 @@ func TestEachAnswerHasItsOutcome(t *testing.T) {
 			if size == 0 || size < len(tc.in) && len(tc.in) > 1<<10 {
 				continue
 			}
+			if tc.anomalies == "extra_bytes" && size < len(tc.in) {
+				continue // what comes after the last byte of the body is seen only if it came with it
+			}
 			srv := serve(t, func(c *origin.Conn, _ *origin.Request) {
 				c.WriteSplit(tc.in, max(size, 1))
 				c.CloseWrite()

@@ -57,7 +57,7 @@ func (c *check) connect() *Error {
 			break
 		}
 		kind := connectKind(got.err)
-		if !kind.IsLocal() || !c.backOff(try) {
+		if !kind.isShortage() || !c.backOff(try) {
 			return c.fail(kind, PhaseConnect, got.err, "%s", connectText(kind, got.addr, got.err))
 		}
 	}

@@ -117,6 +117,9 @@ func (k Kind) IsRedirect() bool {
 // IsLocal reports whether k is this machine's own shortage, which says nothing about the target.
 func (k Kind) IsLocal() bool { return k >= KindLocalFDLimit && k < numKinds }
 
+// isShortage reports whether k may pass: it is worth waiting for.
+func (k Kind) isShortage() bool { return k >= KindLocalFDLimit && k <= KindLocalMemory }
+
 // IsInput reports whether k is a fault of the input line.
 func (k Kind) IsInput() bool { return k >= KindInputInvalidURL && k <= KindInputTooLong }
 

@@ -115,7 +115,7 @@ func hasControl(s string) bool {
 func FuzzInputLine(f *testing.F) {
 	for _, seed := range []string{
 		"", "example.com", "a:443/x", "[::1]:443", "http://u:p@h:81/a/../b?c#d", "mailto:x", "ht\ttps://a", "\xff", "bücher.example",
-		"localhost:8080", "http://a\"b", "http:\\\\x", "127.1", "a:b", "//a", "http://a/?", "xn--a",
+		"localhost:8080", "http://a\"b", "http:\\\\x", "127.1", "a:b", "//a", "http://a/?", "xn--a", "$$İ",
 	} {
 		f.Add(seed)
 	}

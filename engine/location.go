@@ -140,7 +140,7 @@ func fromWHATWG(u *whatwg.Url) (location, error) {
 		return location{}, errNoHost
 	}
 	// The standard lets these stand in a domain, RFC 3986 section 3.2.2 does not.
-	if strings.ContainsAny(loc.host, "\"`{}") {
+	if strings.ContainsAny(loc.host, "\"`{}") || !readable(loc.host) {
 		return location{}, errHost
 	}
 	loc.addr, _ = netip.ParseAddr(loc.host)
@@ -167,6 +167,16 @@ func fromWHATWG(u *whatwg.Url) (location, error) {
 		loc.user = unescape(name) + ":" + unescape(password)
 	}
 	return loc, nil
+}
+
+// readable reports whether the parser reads a host that it wrote: it makes A-labels of some names, such
+// as "$İ", that it then refuses, and nothing could be resolved against a URL with one.
+func readable(host string) bool {
+	if !strings.Contains(host, "xn--") {
+		return true
+	}
+	u, err := whatwg.Parse("http://" + host + "/")
+	return err == nil && u.Hostname() == host
 }
 
 // unescape decodes percent-encoding as the standard does: a broken escape stays as it is.

@@ -121,9 +121,6 @@ func resolveKind(err error) Kind {
 	if kind := localKind(sock.Classify(err)); kind != KindNone {
 		return kind
 	}
-	if errors.Is(err, resolver.ErrLocal) {
-		return KindLocalMemory // ENOBUFS and its kin, without a number
-	}
 	return KindLocalInternal
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"iter"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/panjf2000/ants/v2"
@@ -24,7 +23,8 @@ type run struct {
 	pool   *ants.PoolWithFuncGeneric[job]
 	lanes  *lanes
 	jobs   sync.WaitGroup
-	drain  atomic.Bool
+	taking context.Context // ends with ctx, or when the run is drained
+	drain  context.CancelFunc
 
 	mu   sync.Mutex
 	idle []*check
@@ -58,6 +58,8 @@ func (e *Engine) Run(ctx context.Context, targets iter.Seq[Target], emit func(*R
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	r.ctx = ctx
+	r.taking, r.drain = context.WithCancel(ctx)
+	defer r.drain()
 	if !e.enlist(r, cancel) {
 		return ErrClosed
 	}
@@ -91,7 +93,7 @@ func (r *run) dispatch(targets iter.Seq[Target]) {
 	}
 	for t := range targets {
 		if limiter != nil && !r.stopping() {
-			_ = limiter.Wait(r.ctx) // an error means that ctx ended, which the worker sees
+			_ = limiter.Wait(r.taking) // an error means that the run is stopping, which the worker sees
 		}
 		j := job{target: t}
 		j.loc, j.err = parseInput(t.Input)
@@ -109,7 +111,7 @@ func (r *run) dispatch(targets iter.Seq[Target]) {
 }
 
 // stopping reports whether no further check may start.
-func (r *run) stopping() bool { return r.drain.Load() || r.ctx.Err() != nil }
+func (r *run) stopping() bool { return r.taking.Err() != nil }
 
 // work runs a job, and then those that wait in their lanes, before the worker rests.
 func (r *run) work(j job) {
@@ -167,7 +169,7 @@ func (e *Engine) Drain() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for r := range e.runs {
-		r.drain.Store(true)
+		r.drain()
 	}
 }
 

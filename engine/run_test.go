@@ -308,3 +308,23 @@ func TestNewRefusesWhatCannotBeSent(t *testing.T) {
 		}
 	}
 }
+
+func TestDrainDoesNotWaitForTheRate(t *testing.T) {
+	srv := serve(t, origin.Respond(200, ""))
+	e := newEngine(t, Config{Rate: 1e-6}) // the second check would start in eleven days
+	got, err := collect(t, e, context.Background(), func(yield func(Target) bool) {
+		for i := int64(1); i <= 2; i++ {
+			if i == 2 {
+				time.AfterFunc(10*time.Millisecond, e.Drain)
+			}
+			if !yield(Target{N: i, Input: srv.Addr().String()}) {
+				return
+			}
+		}
+	})
+	if err != nil || len(got) != 2 {
+		t.Fatalf("%d results, %v", len(got), err)
+	}
+	expect(t, got[1], KindNone, 200)
+	expect(t, got[2], KindLocalCanceled, 0)
+}

@@ -3,7 +3,7 @@
 //
 // The one idea: a look-up is never "net said no". It is an [Answer] that says which server decided, with which rcode, over which CNAME chain,
 // after how many datagrams, whether it came from the cache, and when the kernel received it. A failure carries the same facts beside a typed
-// [Error]. A shortage of our own (descriptors, buffers, a full window) is [ErrLocal] and never a DNS answer; a datagram that is not the answer
+// [Error]. A shortage of our own (descriptors, buffers) is [ErrLocal] and never a DNS answer; a datagram that is not the answer
 // to a question that is waiting is counted and ignored, and the wait goes on.
 //
 // How a look-up runs, and where to read it:
@@ -11,9 +11,11 @@
 //	resolver.go  the flow: literal, localhost, hosts file, special names, cache, flight
 //	flight.go    the same question at the same time is asked once
 //	query.go     one look-up's questions: resend, next server, the 50 ms hold of RFC 8305
-//	ask.go       what one answer means for its question
+//	ask.go       one question: which server next, and the sending
+//	judge.go     what came back means for its question
 //	upstream.go  a server: health, retransmit timer, in-flight window
-//	socket.go    connected UDP sockets, one reader each, answers matched by ID and question
+//	slot.go      an attempt on the wire; answers are matched by ID and question
+//	socket.go    connected UDP sockets, one reader each
 //	tcp.go       the same over TCP, for truncated answers
 //	message.go   the strict walk over a message; exchange.go packs, and alone imports miekg/dns
 //

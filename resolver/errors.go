@@ -19,7 +19,7 @@ var (
 	ErrUnreachable = errors.New("server unreachable")                 // port closed or no route, for every server
 	ErrBadName     = errors.New("not a name that can be looked up")   // empty label, label over 63 or name over 253 bytes, bad IDN
 	ErrCNAMELoop   = errors.New("CNAME chain loops or is too long")   // a name twice in a chain, or more than 16 links
-	ErrLocal       = errors.New("local shortage, nothing was learnt") // EMFILE, ENOBUFS and the like, or our own window stayed full
+	ErrLocal       = errors.New("local shortage, nothing was learnt") // EMFILE, ENOBUFS and the like
 	ErrClosed      = errors.New("resolver is closed")                 // LookUp after or during Close
 )
 

@@ -142,6 +142,28 @@ func TestSharedLookUpStopsWithItsLastWaiter(t *testing.T) {
 	}
 }
 
+func TestOneOfManyMayLeaveASharedLookUp(t *testing.T) {
+	s, held := holding(t)
+	r := newTest(t, s)
+	first, leaveFirst := context.WithCancel(context.Background())
+	second, leaveSecond := context.WithCancel(context.Background())
+	defer leaveSecond()
+	lead := background(first, r, time.Time{})
+	waitFor(r, 1)
+	two := background(second, r, time.Time{})
+	waitFor(r, 2)
+	three := background(context.Background(), r, time.Time{})
+	waitFor(r, 3)
+	leaveFirst()
+	<-lead
+	leaveSecond()
+	<-two
+	(<-held).answer(dns.RcodeSuccess, recordA)
+	if got := <-three; got.err != nil || !got.answer.Shared || len(s.requests()) != 1 {
+		t.Errorf("%+v", got)
+	}
+}
+
 func TestCallersInAHurryAloneTakeTheLookUpWithThem(t *testing.T) {
 	s, held := holding(t)
 	r := newTestWith(t, Config{}, usualPace, s)

@@ -188,7 +188,7 @@ func (a *ask) telling() result {
 }
 
 // soFar returns the result if the look-up ended now: a question that nobody has answered timed out, unless a server has said something that
-// tells more, or it was never sent.
+// tells more. So did one that was never sent: the window closes only when the server leaves others without an answer.
 func (a *ask) soFar(now time.Time) result {
 	if a.state == off || a.state == done {
 		return a.result
@@ -198,7 +198,7 @@ func (a *ask) soFar(now time.Time) result {
 	case slices.ContainsFunc(a.tries, func(t try) bool { return t.over && weight(t.err) > weight(ErrTimeout) }):
 		res = a.telling()
 	case a.sent == 0:
-		res.err, res.cause = ErrLocal, errWindow
+		res.err, res.cause = ErrTimeout, errWindow
 	default:
 		res.err, res.rcode, res.arrived, res.kernel = ErrTimeout, 0, time.Time{}, false
 		if res.server = a.q.serverAt(max(a.current, 0)); a.last != nil {
@@ -207,8 +207,8 @@ func (a *ask) soFar(now time.Time) result {
 	}
 	res.life, res.ttl = a.q.r.kept(res.err, 0), 0
 	waited := a.resend.IsZero() && a.ticket.up == nil || !now.Before(a.q.deadline)
-	if res.err == ErrTimeout && !waited && !a.q.heldOut {
-		res.life = 0 // a caller in a hurry: no reason for the next one not to ask
+	if res.err == ErrTimeout && (a.sent == 0 || !waited && !a.q.heldOut) {
+		res.life = 0 // never asked, or a caller in a hurry: no reason for the next one not to ask
 	}
 	return res
 }

@@ -30,10 +30,8 @@ const (
 
 // Header bits, in the third and fourth octet together.
 const (
-	bitQR = 1 << 15
 	bitAA = 1 << 10
 	bitTC = 1 << 9
-	bitRA = 1 << 7
 )
 
 var errBroken = errors.New("broken message")

@@ -207,6 +207,22 @@ func FuzzAnswer(f *testing.F) {
 	f.Fuzz(checkMessage)
 }
 
+func TestForwardPointerIsRefused(t *testing.T) {
+	rq := &request{Msg: new(dns.Msg).SetQuestion("a.example.", dns.TypeA)}
+	b := pack(rq.reply(dns.RcodeSuccess, ". 60 IN A 192.0.2.1"))
+	owner := len(b) - 15 // the root
+	for to, want := range map[int]bool{headerLen: true, headerLen + 2: true, owner: false, owner + 1: false, owner + 12: false, len(b): false} {
+		with := slices.Concat(b[:owner], []byte{0xC0, byte(to)}, b[owner+1:])
+		if to == owner+12 {
+			with[to] = 0 // a root in the address
+		}
+		var m message
+		if err := m.parse(with); (err == nil) != want {
+			t.Errorf("pointer at %d to %d: %v", owner, to, err)
+		}
+	}
+}
+
 func TestTTLIsClamped(t *testing.T) {
 	for in, want := range map[uint32]int{0: 0, 1: 1, 86400: 86400, 86401: 86400, 1<<31 - 1: 86400, 1 << 31: 0, 1<<32 - 1: 0} {
 		if got := lifetime(in).Seconds(); got != float64(want) {

@@ -207,14 +207,14 @@ func zone(records ...string) func(*request) {
 
 const rootSOA = ". 60 IN SOA a. b. 1 1 1 1 60"
 
-// newTest returns a resolver that asks these servers, with the timers of briskPace.
+// newTest returns a resolver that asks these servers.
 func newTest(t testing.TB, servers ...*server) *Resolver {
 	t.Helper()
-	return newTestWith(t, Config{}, briskPace, servers...)
+	return newTestWith(t, Config{}, usualPace, servers...)
 }
 
 // briskPace lets tests of the timers end soon.
-var briskPace = pace{firstWait: 30 * time.Millisecond, minWait: 30 * time.Millisecond, maxWait: 100 * time.Millisecond, lateness: time.Hour, hold: 50 * time.Millisecond,
+var briskPace = pace{firstWait: 100 * time.Millisecond, minWait: 100 * time.Millisecond, maxWait: 100 * time.Millisecond, lateness: time.Hour, hold: 50 * time.Millisecond,
 	failureLife: 5 * time.Second, socketLife: 30 * time.Second, look: 5 * time.Second}
 
 func newTestWith(t testing.TB, cfg Config, p pace, servers ...*server) *Resolver {

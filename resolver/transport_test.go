@@ -48,6 +48,11 @@ func TestForgedDatagramNeverEndsALookUp(t *testing.T) {
 			m.Extra = append(m.Extra, m.Extra[0])
 			return pack(m)
 		},
+		"two whole questions": func(rq *request, _ []byte) []byte {
+			m := rq.reply(dns.RcodeSuccess, "a.example. 300 IN A 203.0.113.66")
+			m.Question = append(m.Question, m.Question[0])
+			return pack(m)
+		},
 		"longer than a datagram may be": func(_ *request, b []byte) []byte { return append(b, make([]byte, datagramSize)...) },
 	}
 	for name, f := range forge {
@@ -76,7 +81,7 @@ func TestEveryAttemptHasItsOwnIDAndCase(t *testing.T) {
 			rq.answer(dns.RcodeSuccess, name+". 300 IN A 192.0.2.1")
 		}
 	})
-	r := newTest(t, s)
+	r := newTestWith(t, Config{}, briskPace, s)
 	if a := mustLookUp(t, r, name, IPv4, "192.0.2.1"); a.Attempts != 3 {
 		t.Fatalf("%d attempts, want 3", a.Attempts)
 	}
@@ -98,7 +103,7 @@ func TestAnswerToAnEarlierAttemptCounts(t *testing.T) {
 			held.answer(dns.RcodeSuccess, recordA)
 		}
 	})
-	r := newTest(t, s)
+	r := newTestWith(t, Config{}, briskPace, s)
 	if a := mustLookUp(t, r, "a.example", IPv4, "192.0.2.1"); a.Attempts != 2 {
 		t.Errorf("%d attempts, want 2", a.Attempts)
 	}
@@ -125,16 +130,25 @@ func TestDuplicateAnswerIsNotTheNextQuestions(t *testing.T) {
 func TestSecondServerIsAskedFirstOnResend(t *testing.T) {
 	first := newServer(t, silent)
 	second := newServer(t, zone(recordA))
-	r := newTest(t, first, second)
+	r := newTestWith(t, Config{}, briskPace, first, second)
 	a := mustLookUp(t, r, "a.example", IPv4, "192.0.2.1")
 	if a.Server != second.addr || a.Attempts != 2 || len(first.requests()) != 1 {
 		t.Errorf("answered by %v after %d attempts; the first server got %d", a.Server, a.Attempts, len(first.requests()))
 	}
 }
 
+func TestResendGoesToAnotherServerEvenIfThatIsDown(t *testing.T) {
+	first, second := newServer(t, silent), newServer(t, zone(recordA))
+	r := newTestWith(t, Config{}, briskPace, first, second)
+	r.upstreams[second.addr].down(time.Now())
+	if mustLookUp(t, r, "a.example", IPv4, "192.0.2.1"); len(first.requests()) != 1 {
+		t.Errorf("the silent server got %d queries", len(first.requests()))
+	}
+}
+
 func TestAtMostThreeSendsAServerAndQuestion(t *testing.T) {
 	s := newServer(t, silent)
-	r := newTestWith(t, Config{Timeout: 400 * time.Millisecond}, briskPace, s)
+	r := newTestWith(t, Config{Timeout: time.Second}, briskPace, s)
 	a, err := lookUp(t, r, "a.example", IPv4)
 	var e *Error
 	if !errors.Is(err, ErrTimeout) || !errors.As(err, &e) || !e.Timeout() || a.Server != s.addr || a.Attempts != 3 || !a.Arrived.IsZero() {
@@ -151,7 +165,7 @@ func TestTimeoutNeverDropsEDNS(t *testing.T) {
 			rq.answer(dns.RcodeSuccess, recordA)
 		}
 	})
-	r := newTest(t, s)
+	r := newTestWith(t, Config{}, briskPace, s)
 	mustLookUp(t, r, "a.example", IPv4, "192.0.2.1")
 	for _, rq := range s.requests() {
 		if opt := rq.IsEdns0(); opt == nil || opt.UDPSize() != udpSize || !rq.RecursionDesired {

@@ -19,7 +19,7 @@ const (
 )
 
 // errWindow says that a query could not be sent because too many of ours are in flight.
-var errWindow = errors.New("too many queries in flight")
+var errWindow = errors.New("not asked: queries before this one are still without an answer")
 
 // upstream is one server: its sockets, its health, and the window of queries in flight to it. Everything that is held against a server
 // expires by itself.

@@ -99,12 +99,12 @@ func TestFullWindowQueues(t *testing.T) {
 	}
 }
 
-func TestNeverSentIsLocal(t *testing.T) {
+func TestNeverSentIsATimeoutAndNotKept(t *testing.T) {
 	s := newServer(t, silent)
 	r := newTestWith(t, Config{}, usualPace, s)
 	r.upstreams[s.addr].window = 0
 	a, err := r.LookUp(context.Background(), "a.example", IPv4, time.Now().Add(20*time.Millisecond))
-	if !errors.Is(err, ErrLocal) || !errors.Is(err, errWindow) || a.Attempts != 0 {
+	if !errors.Is(err, ErrTimeout) || !errors.Is(err, errWindow) || a.Attempts != 0 || r.Stats().Entries != 0 {
 		t.Errorf("%+v, %v", a, err)
 	}
 }

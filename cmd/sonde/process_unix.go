@@ -11,13 +11,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ignoreWriteSignals has a write to a closed pipe, or beyond the size that files may have, return its
-// error, so that a scan can end in order.
-func ignoreWriteSignals() { signal.Ignore(syscall.SIGPIPE, syscall.SIGXFSZ) }
+// ignoreWriteSignals has a write to a closed pipe return its error, so that a scan can end in order.
+func ignoreWriteSignals() { signal.Ignore(syscall.SIGPIPE) }
 
-// raiseDescriptors lifts the soft limit of open files to the hard one. The Go runtime does so too,
-// but only for a process that was not started with the limit set on purpose by a Go parent. That it
-// fails is no error: the engine goes by the limit that it finds.
+// raiseDescriptors lifts the soft limit of open files to the hard one. Package os does so too, as a
+// side effect of being loaded; a scan depends on it. That it fails is no error: the engine goes by
+// the limit that it finds.
 func raiseDescriptors() {
 	var limit unix.Rlimit
 	if unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) != nil || limit.Cur >= limit.Max {

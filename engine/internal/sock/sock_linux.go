@@ -178,6 +178,8 @@ func (c *Conn) connectOnce(fd uintptr) bool {
 		return false
 	case info.state == tcpClose:
 		c.outE = connectError(fd)
+	case selfConnected(fd, c.remote):
+		c.outE = os.NewSyscallError("connect", syscall.ECONNREFUSED)
 	default:
 		c.state = connected
 		c.est.Retransmits = int(info.totalRetrans)
@@ -214,6 +216,26 @@ const (
 	tcpSynRecv = 3
 	tcpClose   = 7
 )
+
+// selfConnected reports whether the socket is connected to itself: the kernel may choose as the local
+// port the very one that was asked for, and two SYNs that cross make a connection (RFC 9293 section
+// 3.5). Then nobody listens there. Ports below 1024 are never chosen.
+func selfConnected(fd uintptr, remote netip.AddrPort) bool {
+	if remote.Port() < 1024 {
+		return false
+	}
+	var sa unix.RawSockaddrInet6
+	size := uint32(unsafe.Sizeof(sa))
+	_, _, errno := syscall.Syscall(unix.SYS_GETSOCKNAME, fd, uintptr(unsafe.Pointer(&sa)), uintptr(unsafe.Pointer(&size)))
+	port := [2]byte{byte(remote.Port() >> 8), byte(remote.Port())}
+	if errno != 0 || sa.Port != *(*uint16)(unsafe.Pointer(&port)) { // at the same place for both families
+		return false
+	}
+	if sa.Family == unix.AF_INET {
+		return (*unix.RawSockaddrInet4)(unsafe.Pointer(&sa)).Addr == remote.Addr().As4()
+	}
+	return sa.Addr == remote.Addr().WithZone("").As16()
+}
 
 func connectError(fd uintptr) error {
 	errno, err := unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_ERROR)

@@ -158,3 +158,28 @@ func TestReadAndWriteDoNotAllocate(t *testing.T) {
 		t.Fatalf("%v allocations a round trip", allocs)
 	}
 }
+
+// The kernel may give a socket the very port that it connects to. Here it has no choice.
+func TestAConnectionToItselfIsRefused(t *testing.T) {
+	for _, host := range []string{"127.0.0.1", "::1"} {
+		addr := netip.MustParseAddr(host)
+		c, err := Open(netip.AddrPortFrom(addr, 0), Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		c.raw.Control(func(fd uintptr) {
+			if errno := withAddr(unix.SYS_BIND, fd, netip.AddrPortFrom(addr, 0)); errno != 0 {
+				t.Logf("%s: %v", host, errno) // no IPv6 here
+			}
+		})
+		port := c.LocalAddr().(*net.TCPAddr).Port
+		if port == 0 {
+			continue
+		}
+		c.remote = netip.AddrPortFrom(addr, uint16(port))
+		if _, err := c.Await(); Classify(err) != Refused {
+			t.Errorf("%s: connecting to itself gave %v", host, err)
+		}
+	}
+}

@@ -150,6 +150,28 @@ func TestHaltEndsAWaitForInput(t *testing.T) {
 	r.Close()
 }
 
+// A halt comes before a line that is there as well.
+func TestHaltComesFirst(t *testing.T) {
+	for range 30 { // a choice left to chance would be right in half of them
+		l := open(t, write(t, "list", []byte("a.test\nb.test\nc.test\n")))
+		halt := make(chan struct{})
+		n := 0
+		for range l.Lines(halt) {
+			n++
+			for ended := false; !ended; _, _, _, ended = l.Position() {
+				runtime.Gosched()
+			}
+			if n == 1 {
+				close(halt)
+			}
+		}
+		if n != 1 {
+			t.Fatalf("%d lines came after the halt", n-1)
+		}
+		l.Close()
+	}
+}
+
 func TestCloseInTheMiddle(t *testing.T) {
 	l := open(t, write(t, "list", bytes.Repeat([]byte("a.test\n"), 100_000)))
 	n := 0

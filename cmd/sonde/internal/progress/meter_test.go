@@ -19,6 +19,24 @@ func TestLineFitsAnyWidth(t *testing.T) {
 	}
 }
 
+func TestLineIsCutBetweenFields(t *testing.T) {
+	v := view{glance: sample1().glance(), inFlight: 12345, rate: 1234}
+	var b bar
+	bare, whole := strings.Join(v.fields(), ", "), b.line(v, 1000)
+	for width := len(v.fields()[0]); width < 300; width++ {
+		line := b.line(v, width)
+		rest, isStart := strings.CutPrefix(bare, line)
+		if width >= barMinimum {
+			_, of, _ := strings.Cut(whole, "done") // the spinner in front turns
+			_, line, _ = strings.Cut(line, "done")
+			rest, isStart = strings.CutPrefix(of, line)
+		}
+		if !isStart || rest != "" && !strings.HasPrefix(rest, ", ") {
+			t.Errorf("width %d: %q", width, line)
+		}
+	}
+}
+
 func TestLineHoldsEverythingWhenThereIsRoom(t *testing.T) {
 	v := view{glance: sample1().glance(), inFlight: 12, rate: 99}
 	v.setTotal(Position{Lines: 500, Bytes: 5_000, Size: 100_000})

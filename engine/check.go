@@ -119,7 +119,7 @@ func (c *check) exchange() *Error {
 		c.res.Attempts++
 		c.reused = mayReuse && c.takeIdle()
 		if !c.reused {
-			if err := c.connect(); err != nil {
+			if err := c.connect(mayReuse); err != nil {
 				return err
 			}
 		}
@@ -254,7 +254,7 @@ func (c *check) lookUp() *Error {
 			return nil
 		}
 		kind := resolveKind(err)
-		if !kind.isShortage() || !c.backOff(attempt) {
+		if !kind.isShortage() || !c.backOff(kind, attempt) {
 			if !ans.Arrived.IsZero() {
 				c.clock.end(ans.Arrived.Sub(c.res.Start))
 				c.clock.stamped(ans.Kernel)
@@ -313,11 +313,14 @@ func (c *check) within(d time.Duration) time.Time {
 	return until
 }
 
-// backOff waits before something is tried again that this machine was short of, and first gives back
-// what the idle connections hold. The wait is no time of the target's: the check's deadline moves
-// with it. false means that retries end.
-func (c *check) backOff(attempt int) bool {
-	c.engine.pool.drop()
+// backOff waits before something is tried again that this machine was short of. The wait is no time
+// of the target's: the check's deadline moves with it. false means that retries end.
+func (c *check) backOff(kind Kind, attempt int) bool {
+	// Idle connections hold descriptors and memory. Their ports would not come back: a connection that
+	// is closed first keeps its port for a minute (TIME-WAIT), and an idle one may yet serve.
+	if kind != KindLocalPortExhausted {
+		c.engine.pool.drop()
+	}
 	d := shortWait(attempt)
 	// As long again as a check may take, and the shortage has not passed: say so.
 	if c.deadline.Sub(c.res.Start) > 2*c.engine.cfg.Timeout {

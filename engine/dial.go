@@ -44,8 +44,9 @@ func (c *check) poolKey(a netip.AddrPort) poolKey {
 }
 
 // connect makes a fresh connection: the handshake of TCP, and that of TLS for https. A shortage of
-// this machine's own is waited out.
-func (c *check) connect() *Error {
+// this machine's own is waited out; where the check may reuse, a connection that has become idle in
+// the meantime ends the wait.
+func (c *check) connect(mayReuse bool) *Error {
 	for try := 0; ; try++ {
 		c.clock.begin(PhaseConnect, c.at())
 		c.until = c.within(c.engine.cfg.ConnectTimeout)
@@ -57,8 +58,12 @@ func (c *check) connect() *Error {
 			break
 		}
 		kind := connectKind(got.err)
-		if !kind.isShortage() || !c.backOff(try) {
+		if !kind.isShortage() || !c.backOff(kind, try) {
 			return c.fail(kind, PhaseConnect, got.err, "%s", connectText(kind, got.addr, got.err))
+		}
+		if c.reused = mayReuse && c.takeIdle(); c.reused {
+			c.clock.giveUp(PhaseConnect)
+			return nil
 		}
 	}
 	if !c.req.loc.https() {

@@ -82,6 +82,9 @@ func (c *check) readBody(framing wire.Framing, end int) *Error {
 
 func (c *check) feedBody(end int) *Error {
 	b := &c.body
+	if b.limit == 0 && !b.done() {
+		return c.limited()
+	}
 	rest := c.in[end:]
 	for {
 		used, err := b.feed(rest)
@@ -100,7 +103,7 @@ func (c *check) feedBody(end int) *Error {
 			c.hop.Anomalies |= Anomaly(wire.ExtraBytes)
 			return nil
 		}
-		if b.over || b.limit == 0 {
+		if b.over {
 			return c.limited()
 		}
 		// What is not used up is the beginning of a chunk's size line, never more than a few bytes.

@@ -3,12 +3,10 @@ package engine
 import (
 	"context"
 	"net/netip"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/sondeprobe/sonde/engine/internal/sock"
-	"github.com/sondeprobe/sonde/resolver"
 	"github.com/sondeprobe/sonde/wire"
 )
 
@@ -41,23 +39,13 @@ type check struct {
 	locationErr error         // why it cannot be resolved
 	head        wire.ResponseHead
 	headLen     int // bytes of heads in this chain
+	interim     int // 1xx responses before the current head
 	body        body
 
 	mu      sync.Mutex
 	aborted bool
 	waiting *sock.Conn // the socket that abort must wake
 }
-
-// request is what a hop sends.
-type request struct {
-	loc     location
-	method  string
-	foreign bool // the chain has left its first origin: what is sensitive stays behind for good
-	bare    bool // the method was changed: no Content-* fields
-}
-
-// sentRequest is what makes a loop when it comes again.
-type sentRequest struct{ method, url string }
 
 const startBuffer = 4 << 10
 
@@ -206,185 +194,6 @@ func (c *check) finish(err *Error) {
 // at is now, on the scale of the check.
 func (c *check) at() time.Duration { return time.Since(c.res.Start) }
 
-// resolve fills addrs with what may be dialled for the request's host.
-func (c *check) resolve() *Error {
-	loc := &c.req.loc
-	c.addrs = c.addrs[:0]
-	switch pin, pinned := c.engine.pin(loc); {
-	case pinned:
-		c.addrs = append(c.addrs, netip.AddrPortFrom(pin, loc.port))
-	case loc.addr.IsValid():
-		c.addrs = append(c.addrs, netip.AddrPortFrom(loc.addr, loc.port))
-	default:
-		if err := c.lookUp(); err != nil {
-			return err
-		}
-	}
-	return c.guard()
-}
-
-func (e *Engine) pin(loc *location) (netip.Addr, bool) {
-	if len(e.cfg.Pins) == 0 {
-		return netip.Addr{}, false
-	}
-	addr, ok := e.cfg.Pins[HostPort{loc.host, loc.port}]
-	return addr, ok
-}
-
-// lookUp asks the resolver. A shortage of this machine's own is waited out.
-func (c *check) lookUp() *Error {
-	cfg := &c.engine.cfg
-	for attempt := 0; ; attempt++ {
-		c.clock.begin(PhaseResolve, c.at())
-		c.until = c.within(cfg.ResolveTimeout)
-		ans, err := c.engine.resolver.LookUp(c.ctx, c.req.loc.host, cfg.Family, c.until)
-		if !ans.Local {
-			c.hop.DNS = dnsInfo(&ans)
-		}
-		if err == nil {
-			at := c.at()
-			if !ans.Arrived.IsZero() {
-				at = min(at, ans.Arrived.Sub(c.res.Start))
-				c.clock.stamped(ans.Kernel)
-			}
-			c.clock.end(at)
-			for _, a := range ans.Addrs {
-				c.addrs = append(c.addrs, netip.AddrPortFrom(a, c.req.loc.port))
-			}
-			return nil
-		}
-		kind := resolveKind(err)
-		if !kind.isShortage() || !c.backOff(kind, attempt) {
-			if !ans.Arrived.IsZero() {
-				c.clock.end(ans.Arrived.Sub(c.res.Start))
-				c.clock.stamped(ans.Kernel)
-			}
-			return c.fail(kind, PhaseResolve, err, "%v", err)
-		}
-	}
-}
-
-func dnsInfo(ans *resolver.Answer) *DNSInfo {
-	return &DNSInfo{Server: ans.Server, RCode: ans.RCode, CNAME: ans.CNAME, TTL: ans.TTL,
-		Cached: ans.Cached, Shared: ans.Shared, Attempts: ans.Attempts}
-}
-
-// guard keeps of addrs what policy lets this hop dial. The addresses that are dialled are the ones
-// that were checked: nothing is looked up again in between.
-func (c *check) guard() *Error {
-	kept := c.addrs[:0]
-	var refusal error
-	for _, a := range c.addrs {
-		if err := c.refuse(a); err != nil {
-			c.hop.HostIP, refusal = a.Addr(), err
-			continue
-		}
-		kept = append(kept, a)
-	}
-	c.addrs = kept
-	if len(kept) > 0 {
-		return nil
-	}
-	kind, word := KindConnectBlockedAddress, "address"
-	if len(c.res.Hops) > 1 {
-		kind, word = KindRedirectBlockedAddress, "redirect to an address"
-		last := &c.res.Hops[len(c.res.Hops)-2]
-		return c.fail(kind, PhaseConnect, refusal, "%s to %s: %v", statusText(last.StatusCode), c.hop.HostIP, refusal)
-	}
-	return c.fail(kind, PhaseConnect, refusal, "blocked %s %s: %v", word, c.hop.HostIP, refusal)
-}
-
-func (c *check) refuse(a netip.AddrPort) error {
-	if c.public && isPrivate(a.Addr()) {
-		return errPrivate
-	}
-	if c.engine.cfg.Guard != nil {
-		return c.engine.cfg.Guard(netip.AddrPortFrom(unmap(a.Addr()), a.Port()))
-	}
-	return nil
-}
-
-// within is the deadline of a phase that may take d, and no longer than the check.
-func (c *check) within(d time.Duration) time.Time {
-	until := time.Now().Add(d)
-	if until.After(c.deadline) {
-		return c.deadline
-	}
-	return until
-}
-
-// backOff waits before something is tried again that this machine was short of. The wait is no time
-// of the target's: the check's deadline moves with it. false means that retries end.
-func (c *check) backOff(kind Kind, attempt int) bool {
-	// Idle connections hold descriptors and memory. Their ports would not come back: a connection that
-	// is closed first keeps its port for a minute (TIME-WAIT), and an idle one may yet serve.
-	if kind != KindLocalPortExhausted {
-		c.engine.pool.drop()
-	}
-	d := shortWait(attempt)
-	// As long again as a check may take, and the shortage has not passed: say so.
-	if c.deadline.Sub(c.res.Start) > 2*c.engine.cfg.Timeout {
-		return false
-	}
-	c.deadline = c.deadline.Add(d)
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-c.ctx.Done():
-		return false
-	}
-}
-
-// changeLane leaves the lane of the hop before and enters that of the next. The wait is our own
-// courtesy, not the target's time: the deadline moves with it.
-func (c *check) changeLane() *Error {
-	host := c.req.loc.host
-	if c.lanes == nil || host == c.lane {
-		return nil
-	}
-	c.lanes.leave(c.lane)
-	c.lane = ""
-	from := time.Now()
-	if !c.lanes.enter(c.ctx, host) {
-		return canceled(c.ctx.Err())
-	}
-	c.lane = host
-	c.deadline = c.deadline.Add(time.Since(from))
-	return nil
-}
-
-// arm sets the deadline of a socket and remembers it for abort to wake. It fails once the check was
-// aborted, so that a deadline set later cannot undo the abort.
-func (c *check) arm(s *sock.Conn, until time.Time) bool {
-	c.until = until
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.aborted || c.ctx.Err() != nil {
-		return false
-	}
-	c.waiting = s
-	s.SetDeadline(until)
-	return true
-}
-
-func (c *check) disarm() {
-	c.mu.Lock()
-	c.waiting = nil
-	c.mu.Unlock()
-}
-
-// abort ends whatever the check is waiting for. It may be called at any time, from anywhere.
-func (c *check) abort() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.aborted = true
-	if s := c.waiting; s != nil {
-		s.SetDeadline(time.Unix(1, 0))
-	}
-}
-
 // fail ends the open phase, if there is one, and makes the check's error. What ended because the caller's context did
 // says nothing about the target, whatever it looked like.
 func (c *check) fail(kind Kind, phase Phase, cause error, format string, args ...any) *Error {
@@ -406,35 +215,4 @@ func (c *check) fail(kind Kind, phase Phase, cause error, format string, args ..
 
 func canceled(cause error) *Error {
 	return fault(KindLocalCanceled, PhaseNone, cause, "canceled before it was done")
-}
-
-// fields returns the field lines of the request, and the Host that goes with them.
-func (c *check) fields() (host string, lines []wire.RequestField) {
-	e := c.engine
-	host, lines = c.req.loc.authority, e.header
-	if c.req.foreign {
-		lines = e.foreign
-	} else if e.hostLine != "" {
-		host = e.hostLine
-	}
-	if c.req.bare {
-		lines = withoutContent(lines)
-	}
-	if c.req.loc.user != "" {
-		auth := wire.RequestField{Name: "Authorization", Value: basic(c.req.loc.user)}
-		lines = append(lines[:len(lines):len(lines)], auth)
-	}
-	return host, lines
-}
-
-// withoutContent drops the fields that describe a body which is no longer sent (RFC 9110 section
-// 15.4).
-func withoutContent(lines []wire.RequestField) []wire.RequestField {
-	var kept []wire.RequestField
-	for _, f := range lines {
-		if len(f.Name) < 8 || !strings.EqualFold(f.Name[:8], "content-") {
-			kept = append(kept, f)
-		}
-	}
-	return kept
 }

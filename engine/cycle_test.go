@@ -54,6 +54,8 @@ var rawCases = []struct {
 	{name: "interim", in: "HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n" + okHead + "Content-Length: 2\r\n\r\nhi", status: 200, body: 2},
 	{name: "17 interim", in: strings.Repeat("HTTP/1.1 102 P\r\n\r\n", 17) + okHead + "\r\n", kind: KindReceiveTooMany1xx},
 	{name: "100 then garbage", in: "HTTP/1.1 100 Continue\r\n\r\nSSH-2.0-x\r\n", kind: KindReceiveNotHTTP},
+	{name: "100 then a page", in: "HTTP/1.1 100 Continue\r\n\r\n<html>hi</html>", kind: KindReceiveNotHTTP},
+	{name: "100 then nothing", in: "HTTP/1.1 100 Continue\r\n\r\n", kind: KindReceiveHeadTruncated},
 	{name: "101", in: "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n", status: 101, kind: KindReceiveUnexpectedUpgrade},
 	{name: "to EOF", in: "HTTP/1.0 200 OK\r\n\r\nhello", status: 200, body: 5},
 	{name: "head too large", in: "HTTP/1.1 200 OK\r\nA: " + strings.Repeat("a", 300<<10), status: 200, kind: KindReceiveHeadTooLarge},

@@ -274,9 +274,13 @@ func TestLocationsThatNothingCanBeSentTo(t *testing.T) {
 		{"http://[::1", nil},
 		{"http://\xff/", nil},
 	} {
-		_, err := parseLocation(c.in)
-		if err == nil || c.want != nil && !errors.Is(err, c.want) {
-			t.Errorf("%.40q: %v, want %v", c.in, err, c.want)
+		base := mustLocation(t, testBase)
+		_, parsed := parseLocation(c.in)
+		_, resolved := base.resolve(c.in)
+		for _, err := range []error{parsed, resolved} {
+			if err == nil || c.want != nil && !errors.Is(err, c.want) {
+				t.Errorf("%.40q: %v, want %v", c.in, err, c.want)
+			}
 		}
 	}
 }
@@ -287,6 +291,31 @@ func TestALongPathIsNoLongAuthority(t *testing.T) {
 	for _, ref := range []string{long, "/" + long, "?" + long, "#" + long, "http://a/" + long, "//a?" + long, "//a#" + long} {
 		if _, err := base.resolve(ref); err != nil {
 			t.Errorf("%.12q...: %v", ref, err)
+		}
+	}
+}
+
+func TestAReferenceTakesNeitherUserinfoNorFragmentOfItsBase(t *testing.T) {
+	base := mustLocation(t, "http://user:pw@base.test:81/a#b")
+	for _, ref := range []string{"/", "x", "?y", "/.", "http://base.test:81/"} {
+		if loc, err := base.resolve(ref); err != nil || loc.user != "" || loc.fragment != "" || !loc.sameOrigin(&base) {
+			t.Errorf("%q: %+v, %v", ref, loc, err)
+		}
+	}
+}
+
+func TestOriginIsSchemeHostAndPort(t *testing.T) {
+	base := mustLocation(t, "http://a.test/x")
+	for _, c := range []struct {
+		url  string
+		same bool
+	}{
+		{"http://A.test:80/y?z", true}, {"http://u@a.test/", true}, {"https://a.test/", false}, {"https://a.test:80/", false},
+		{"http://a.test:81/", false}, {"http://b.a.test/", false},
+	} {
+		loc := mustLocation(t, c.url)
+		if loc.sameOrigin(&base) != c.same {
+			t.Errorf("%s and %s: same origin is %v", c.url, base.url, !c.same)
 		}
 	}
 }

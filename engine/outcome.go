@@ -54,20 +54,24 @@ func connectKind(err error) Kind {
 	return byClass(err, KindConnectTimeout, KindConnectReset)
 }
 
-func sendKind(err error) Kind { return byClass(err, KindSendTimeout, KindSendReset) }
+func sendKind(err error) Kind { return sessionKind(err, KindSendTimeout, KindSendReset) }
 
-func receiveKind(err error) Kind {
+func receiveKind(err error) Kind { return sessionKind(err, KindReceiveTimeout, KindReceiveReset) }
+
+// sessionKind picks the kind of an error on a connection that may carry TLS. A server of TLS 1.3 can
+// refuse the client after the client's own handshake has ended: by an alert, which crypto/tls wraps in
+// a net.OpError that names no network, as those of sockets do.
+func sessionKind(err error, timeout, reset Kind) Kind {
 	var alert tls.AlertError
 	var record tls.RecordHeaderError
 	var op *net.OpError
 	switch {
 	case errors.As(err, &alert):
-		return KindTLSHandshake // TLS 1.3 refuses a client after its own handshake has ended
+		return KindTLSHandshake
 	case errors.As(err, &record):
-		return KindReceiveReset
+		return reset
 	}
-	kind := byClass(err, KindReceiveTimeout, KindReceiveReset)
-	// crypto/tls wraps an alert in a net.OpError that names no network; those of sockets name theirs.
+	kind := byClass(err, timeout, reset)
 	if kind == KindLocalInternal && errors.As(err, &op) && op.Net == "" {
 		return KindTLSHandshake
 	}
@@ -231,6 +235,8 @@ func sendText(kind Kind, err error) string {
 		return "the request could not be sent in time"
 	case KindSendReset:
 		return "the server reset the connection before it took the request"
+	case KindTLSHandshake:
+		return "the TLS session was refused: " + quote(err.Error())
 	}
 	return localText(kind, err)
 }

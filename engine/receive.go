@@ -59,7 +59,7 @@ func (c *check) receive() *Error {
 		c.in = c.in[:0]
 		c.clock.begin(PhaseWait, c.clock.last)
 		if err := c.read(); err != nil {
-			return c.receiveFailed(err, 0)
+			return c.receiveFailed(err)
 		}
 	}
 	if c.reused && c.stale {
@@ -128,57 +128,43 @@ func (c *check) unasked() *Error {
 	return err
 }
 
-// readHead parses the final response's head, after any interim ones, and returns where it ends.
+// readHead parses the final response's head, after any interim ones, and returns where it ends in
+// the buffer.
 func (c *check) readHead() (end int, failed *Error) {
-	base, interim := 0, 0
+	c.interim = 0
 	c.head.Reset()
 	for {
-		n, err := c.head.Parse(c.in[base:], wire.Limits{})
-		switch {
-		case errors.Is(err, wire.ErrIncomplete):
+		n, err := c.head.Parse(c.in, wire.Limits{})
+		if errors.Is(err, wire.ErrIncomplete) {
 			if len(c.in) == cap(c.in) {
-				base = c.makeRoom(base)
+				// The parser bounds how far a head can grow.
+				c.in = append(make([]byte, 0, 4*cap(c.in)), c.in...)
 			}
 			if err := c.read(); err != nil {
-				return 0, c.receiveFailed(err, base)
+				return 0, c.receiveFailed(err)
 			}
 			continue
-		case err != nil:
-			c.hop.StatusCode = c.head.StatusCode
-			return 0, c.broken(err)
 		}
-		base += n
+		c.hop.StatusCode = c.head.StatusCode
 		if c.headLen += n; c.headLen > maxChainHeads {
-			c.hop.StatusCode = c.head.StatusCode
-			return 0, c.broken(wire.ErrHeadTooLarge)
+			err = wire.ErrHeadTooLarge
 		}
-		if c.head.StatusCode == 101 {
-			c.hop.StatusCode = 101
+		switch {
+		case err != nil:
+			return 0, c.broken(err)
+		case c.head.StatusCode == 101:
 			return 0, c.fail(KindReceiveUnexpectedUpgrade, PhaseReceive, nil, "101 Switching Protocols, which was not asked for")
+		case c.head.StatusCode >= 200:
+			return n, nil
 		}
-		if c.head.StatusCode >= 200 {
-			c.hop.StatusCode = c.head.StatusCode
-			return base, nil
-		}
-		if interim++; interim > maxInterim {
+		c.hop.StatusCode = 0 // interim: not an answer yet
+		c.hop.Anomalies |= Anomaly(c.head.Anomalies)
+		if c.interim++; c.interim > maxInterim {
 			return 0, c.fail(KindReceiveTooMany1xx, PhaseReceive, nil, "more than %d interim responses", maxInterim)
 		}
-		c.hop.Anomalies |= Anomaly(c.head.Anomalies)
+		c.in = c.in[:copy(c.in, c.in[n:])]
 		c.head.Reset()
 	}
-}
-
-// makeRoom moves what is still to be parsed to the front of the buffer, in a larger one if it is
-// full of that. The parser bounds how far a head can grow.
-func (c *check) makeRoom(base int) int {
-	if base > 0 {
-		c.in = c.in[:copy(c.in, c.in[base:])]
-		return 0
-	}
-	grown := make([]byte, len(c.in), 4*cap(c.in))
-	copy(grown, c.in)
-	c.in = grown
-	return 0
 }
 
 // keepHead copies what the record shows of the head.
@@ -199,31 +185,36 @@ func (c *check) value(name string) string {
 
 // receiveFailed makes the error of a read that brought nothing. The head, if it was begun, knows
 // what the peer's close means at this point.
-func (c *check) receiveFailed(err error, base int) *Error {
-	phase := PhaseReceive
+func (c *check) receiveFailed(err error) *Error {
 	if c.noticed == 0 {
-		phase = PhaseWait
-	}
-	if !isEOF(err) {
-		kind := receiveKind(err)
-		if c.head.StatusCode >= 200 && c.noticed != 0 {
-			c.hop.StatusCode = c.head.StatusCode
+		if isEOF(err) {
+			return c.fail(KindReceiveEmptyReply, PhaseWait, err, "the server closed the connection without an answer")
 		}
-		return c.fail(kind, phase, err, "%s", receiveText(kind, c, err))
-	}
-	if c.noticed == 0 {
-		c.head.Reset()
-		return c.fail(KindReceiveEmptyReply, phase, err, "the server closed the connection without an answer")
+		kind := receiveKind(err)
+		return c.fail(kind, PhaseWait, err, "%s", receiveText(kind, c, err))
 	}
 	c.hop.StatusCode = c.head.StatusCode
-	return c.broken(c.head.EOF(c.in[base:]))
+	if isEOF(err) {
+		return c.broken(c.head.EOF(c.in))
+	}
+	kind := receiveKind(err)
+	return c.fail(kind, PhaseReceive, err, "%s", receiveText(kind, c, err))
 }
 
 // broken makes the error of bytes that cannot be read as HTTP. The status stays, once its line was
-// read.
+// read. After an interim response the peer has shown that it speaks HTTP: what follows is not a
+// response of the old kind, and its absence no empty reply.
 func (c *check) broken(err error) *Error {
 	if c.hop.StatusCode < 200 {
 		c.hop.StatusCode = 0
+	}
+	if c.interim > 0 {
+		switch {
+		case errors.Is(err, wire.ErrHTTP09):
+			err = wire.ErrNotHTTP
+		case errors.Is(err, wire.ErrEmptyReply):
+			err = wire.ErrHeadTruncated
+		}
 	}
 	c.hop.Anomalies |= Anomaly(c.head.Anomalies)
 	return c.fail(wireKind(err), PhaseReceive, err, "%s", c.wireText(err))

@@ -1,0 +1,91 @@
+package engine
+
+import (
+	"time"
+
+	"github.com/sondeprobe/sonde/engine/internal/sock"
+)
+
+// This file holds every way in which a check waits: deadlines, its host's lane, what this machine is
+// short of, and the abort that ends them all.
+
+// within is the deadline of a phase that may take d, and no longer than the check.
+func (c *check) within(d time.Duration) time.Time {
+	until := time.Now().Add(d)
+	if until.After(c.deadline) {
+		return c.deadline
+	}
+	return until
+}
+
+// backOff waits before something is tried again that this machine was short of. The wait is no time
+// of the target's: the check's deadline moves with it. false means that retries end.
+func (c *check) backOff(kind Kind, attempt int) bool {
+	// Idle connections hold descriptors and memory. Their ports would not come back: a connection that
+	// is closed first keeps its port for a minute (TIME-WAIT), and an idle one may yet serve.
+	if kind != KindLocalPortExhausted {
+		c.engine.pool.drop()
+	}
+	d := shortWait(attempt)
+	// As long again as a check may take, and the shortage has not passed: say so.
+	if c.deadline.Sub(c.res.Start) > 2*c.engine.cfg.Timeout {
+		return false
+	}
+	c.deadline = c.deadline.Add(d)
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-c.ctx.Done():
+		return false
+	}
+}
+
+// changeLane leaves the lane of the hop before and enters that of the next. The wait is our own
+// courtesy, not the target's time: the deadline moves with it.
+func (c *check) changeLane() *Error {
+	host := c.req.loc.host
+	if c.lanes == nil || host == c.lane {
+		return nil
+	}
+	c.lanes.leave(c.lane)
+	c.lane = ""
+	from := time.Now()
+	if !c.lanes.enter(c.ctx, host) {
+		return canceled(c.ctx.Err())
+	}
+	c.lane = host
+	c.deadline = c.deadline.Add(time.Since(from))
+	return nil
+}
+
+// arm sets the deadline of a socket and remembers it for abort to wake. It fails once the check was
+// aborted, so that a deadline set later cannot undo the abort.
+func (c *check) arm(s *sock.Conn, until time.Time) bool {
+	c.until = until
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.aborted || c.ctx.Err() != nil {
+		return false
+	}
+	c.waiting = s
+	s.SetDeadline(until)
+	return true
+}
+
+func (c *check) disarm() {
+	c.mu.Lock()
+	c.waiting = nil
+	c.mu.Unlock()
+}
+
+// abort ends whatever the check is waiting for. It may be called at any time, from anywhere.
+func (c *check) abort() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.aborted = true
+	if s := c.waiting; s != nil {
+		s.SetDeadline(time.Unix(1, 0))
+	}
+}

@@ -154,7 +154,7 @@ func TestSocketErrorsBecomeKindsByPhase(t *testing.T) {
 		{"closed by ourselves", net.ErrClosed, internal, KindTLSHandshake, internal, internal},
 		{"something else", errors.New("else"), internal, KindTLSHandshake, internal, internal},
 		{"alert after the handshake", &net.OpError{Op: "remote error", Err: errors.New("tls: bad certificate")},
-			internal, KindTLSHandshake, internal, KindTLSHandshake},
+			internal, KindTLSHandshake, KindTLSHandshake, KindTLSHandshake},
 		{"alert of QUIC's type", tls.AlertError(42), internal, KindTLSHandshake, KindTLSHandshake, KindTLSHandshake},
 		{"no TLS record", tls.RecordHeaderError{Msg: "x"}, internal, KindTLSNotTLS, KindSendReset, KindReceiveReset},
 		{"end of the stream", io.EOF, internal, KindTLSReset, internal, internal},

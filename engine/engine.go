@@ -12,6 +12,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/sondeprobe/sonde/engine/internal/sock"
 	"github.com/sondeprobe/sonde/resolver"
 	"github.com/sondeprobe/sonde/wire"
 )
@@ -25,6 +26,7 @@ type Engine struct {
 	cfg      Config
 	resolver *resolver.Resolver
 	pool     *pool
+	stamps   *sock.Stamps
 	tls      *tls.Config
 	header   []wire.RequestField // of a request to the first origin
 	foreign  []wire.RequestField // of a request to another: without the sensitive ones
@@ -58,14 +60,18 @@ func New(cfg Config) (*Engine, error) {
 	}
 	e.tls = clientTLS(&cfg)
 	e.checks.New = func() any { return newCheck(e) }
-	e.resolver = cfg.Resolver
-	if e.resolver == nil {
+	if e.resolver = cfg.Resolver; e.resolver == nil {
 		r, err := resolver.New(cfg.ResolverConfig)
 		if err != nil {
 			return nil, err
 		}
 		e.resolver = r
 	}
+	stamps, err := sock.HoldStamps()
+	if err != nil {
+		return nil, errors.Join(err, e.closeResolver())
+	}
+	e.stamps = stamps
 	return e, nil
 }
 
@@ -224,6 +230,11 @@ func (e *Engine) Close() error {
 	e.mu.Unlock()
 	e.users.Wait()
 	e.pool.close()
+	return errors.Join(e.stamps.Close(), e.closeResolver())
+}
+
+// closeResolver closes the resolver, if it is the Engine's own.
+func (e *Engine) closeResolver() error {
 	if e.cfg.Resolver != nil {
 		return nil
 	}

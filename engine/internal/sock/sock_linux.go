@@ -161,9 +161,7 @@ func (c *Conn) connectOnce(fd uintptr) bool {
 		c.state = connecting
 		c.est.Start = time.Now()
 		switch errno := withAddr(unix.SYS_CONNECT, fd, c.remote); errno {
-		case 0:
-		case unix.EINPROGRESS, unix.EINTR: // EINTR leaves the attempt under way too (connect(2))
-			return false
+		case 0, unix.EINPROGRESS, unix.EINTR: // EINTR leaves the attempt under way too (connect(2))
 		default:
 			c.outE = os.NewSyscallError("connect", errno)
 			return true

@@ -29,6 +29,7 @@ type check struct {
 	public bool // the hop before was at a public address
 
 	conn        *conn
+	spent       []*conn // to be closed
 	reused      bool
 	out         []byte        // request bytes
 	in          []byte        // received and not yet used up: head, then body
@@ -141,6 +142,7 @@ func (c *check) mayRetry(err *Error) bool {
 }
 
 func (c *check) beginHop() {
+	c.closeSpent()
 	c.res.Hops = append(c.res.Hops, Hop{URL: c.req.loc.url, Port: c.req.loc.port})
 	c.hop = &c.res.Hops[len(c.res.Hops)-1]
 	c.sent = append(c.sent, sentRequest{c.req.method, c.req.loc.url})

@@ -236,8 +236,8 @@ func isEOF(err error) bool {
 	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 }
 
-// release puts the connection back to the pool when the next request on it would be safe, and closes
-// it otherwise.
+// release puts the connection back to the pool when the next request on it would be safe. Otherwise it
+// is spent: closing it can wait until the outcome is out, and is no part of any phase.
 func (c *check) release(err *Error) {
 	c.disarm()
 	conn := c.conn
@@ -247,6 +247,16 @@ func (c *check) release(err *Error) {
 	case err == nil && c.body.reusable && c.hop.Anomalies == 0 && c.engine.cfg.MaxIdle > 0:
 		c.engine.pool.put(conn)
 	default:
-		conn.Conn.Close()
+		c.spent = append(c.spent, conn)
 	}
+}
+
+// closeSpent closes what the check will not use again. A server that was asked to close has mostly
+// done so by now, which leaves less for us to do, and the TIME-WAIT state on its side.
+func (c *check) closeSpent() {
+	for i, conn := range c.spent {
+		conn.Conn.Close()
+		c.spent[i] = nil
+	}
+	c.spent = c.spent[:0]
 }

@@ -130,6 +130,7 @@ func (r *run) work(j job) {
 			r.engine.inFlight.Add(-1)
 		}
 		r.emit(&c.res)
+		c.closeSpent()
 		r.lanes.leave(c.lane)
 		r.jobs.Done()
 	}

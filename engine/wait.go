@@ -23,6 +23,7 @@ func (c *check) within(d time.Duration) time.Time {
 func (c *check) backOff(kind Kind, attempt int) bool {
 	// Idle connections hold descriptors and memory. Their ports would not come back: a connection that
 	// is closed first keeps its port for a minute (TIME-WAIT), and an idle one may yet serve.
+	c.closeSpent()
 	if kind != KindLocalPortExhausted {
 		c.engine.pool.drop()
 	}

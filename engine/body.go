@@ -86,6 +86,7 @@ func (c *check) feedBody(end int) *Error {
 		return c.limited()
 	}
 	rest := c.in[end:]
+	armed := false
 	for {
 		used, err := b.feed(rest)
 		if err != nil {
@@ -112,6 +113,11 @@ func (c *check) feedBody(end int) *Error {
 		if cap(c.in) < bodyBuffer {
 			c.in = append(make([]byte, 0, bodyBuffer), c.in...)
 		}
+		// From here on the check's deadline counts. Most bodies came with their head and need none.
+		if !armed && !c.arm(c.conn.Conn, c.deadline) {
+			return canceled(c.ctx.Err())
+		}
+		armed = true
 		if err := c.read(); err != nil {
 			return c.bodyEnded(err)
 		}

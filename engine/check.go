@@ -106,15 +106,18 @@ func (c *check) exchange() *Error {
 	}
 	for mayReuse := true; ; mayReuse = false {
 		c.res.Attempts++
-		c.reused = mayReuse && c.takeIdle()
-		if !c.reused {
-			if err := c.connect(mayReuse); err != nil {
-				return err
-			}
+		var err *Error
+		if c.reused = mayReuse && c.takeIdle(); !c.reused {
+			err = c.connect(mayReuse)
 		}
-		err := c.send()
+		if err == nil {
+			err = c.send()
+		}
 		if err == nil {
 			err = c.receive()
+		}
+		if err != nil {
+			err = c.unlessToItself(err)
 		}
 		c.release(err)
 		if err == nil || !c.mayRetry(err) {
@@ -122,6 +125,17 @@ func (c *check) exchange() *Error {
 		}
 		c.clock.giveUp(PhaseConnect)
 	}
+}
+
+// unlessToItself replaces the error of a connection that led to itself: nobody listens there. It is
+// asked only after a failure, for no such connection can bring a response.
+func (c *check) unlessToItself(err *Error) *Error {
+	if c.conn == nil || c.reused || !c.conn.ToItself() {
+		return err
+	}
+	c.clock.giveUp(PhaseTLS)
+	c.noticed, c.hop.StatusCode, c.hop.Anomalies = 0, 0, 0
+	return c.fail(KindConnectRefused, PhaseConnect, err, "%s", connectText(KindConnectRefused, c.conn.key.addr, err))
 }
 
 // mayRetry is the one place that decides whether a request is sent a second time.

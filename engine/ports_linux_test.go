@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/sondeprobe/sonde/bench/origin"
 	"golang.org/x/sys/unix"
@@ -32,7 +33,19 @@ func TestFourLocalPortsAreEnough(t *testing.T) {
 		return
 	}
 	const ports = "/proc/sys/net/ipv4/ip_local_port_range"
-	if err := errors.Join(loopbackUp(), os.WriteFile(ports, []byte("40000 40003"), 0)); err != nil {
+	if err := errors.Join(loopbackUp(), os.WriteFile(ports, []byte("40000 40000"), 0)); err != nil {
+		t.Fatal(err)
+	}
+	// With one port, a connection to that port on this machine can only lead to itself.
+	lonely := newEngine(t, Config{HeadTimeout: 500 * time.Millisecond, TLSTimeout: 500 * time.Millisecond})
+	for _, url := range []string{"http://127.0.0.1:40000/", "https://127.0.0.1:40000/"} {
+		r := probe(t, lonely, url)
+		expect(t, r, KindConnectRefused, 0)
+		if r.Timings.Reached(PhaseWait) || r.Timings.Reached(PhaseTLS) {
+			t.Errorf("%s: %s", url, r.AppendJSON(nil, RecordOptions{}))
+		}
+	}
+	if err := os.WriteFile(ports, []byte("40000 40003"), 0); err != nil {
 		t.Fatal(err)
 	}
 	srv := listenOrigin(t, origin.Config{Addr: netip.MustParseAddrPort("127.0.0.1:8080"), Handler: origin.Respond(200, "ok")})

@@ -79,9 +79,6 @@ func (c *check) receive() *Error {
 	if n, ok := c.head.ContentLength(); ok {
 		c.res.ContentLength = n
 	}
-	if !c.arm(c.conn.Conn, c.deadline) {
-		return canceled(c.ctx.Err())
-	}
 	if err := c.readBody(framing, end); err != nil {
 		return err
 	}

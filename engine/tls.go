@@ -29,7 +29,6 @@ func (c *check) secure() *Error {
 	conf.ServerName = c.req.loc.host
 	session := tls.Client(c.conn.Conn, conf)
 	if !c.arm(c.conn.Conn, c.within(c.engine.cfg.TLSTimeout)) {
-		c.release(nil)
 		return canceled(c.ctx.Err())
 	}
 	err := session.Handshake()
@@ -37,9 +36,7 @@ func (c *check) secure() *Error {
 	if err != nil {
 		c.hop.TLS = failedTLS(err)
 		kind := tlsKind(err)
-		failed := c.fail(kind, PhaseTLS, err, "%s", tlsText(kind, c.req.loc.host, err))
-		c.release(failed)
-		return failed
+		return c.fail(kind, PhaseTLS, err, "%s", tlsText(kind, c.req.loc.host, err))
 	}
 	c.clock.end(c.at())
 	state := session.ConnectionState()

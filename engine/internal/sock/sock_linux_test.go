@@ -160,7 +160,7 @@ func TestReadAndWriteDoNotAllocate(t *testing.T) {
 }
 
 // The kernel may give a socket the very port that it connects to. Here it has no choice.
-func TestAConnectionToItselfIsRefused(t *testing.T) {
+func TestAConnectionToItselfIsTold(t *testing.T) {
 	for _, host := range []string{"127.0.0.1", "::1"} {
 		addr := netip.MustParseAddr(host)
 		c, err := Open(netip.AddrPortFrom(addr, 0), Options{})
@@ -178,8 +178,11 @@ func TestAConnectionToItselfIsRefused(t *testing.T) {
 			continue
 		}
 		c.remote = netip.AddrPortFrom(addr, uint16(port))
-		if _, err := c.Await(); Classify(err) != Refused {
-			t.Errorf("%s: connecting to itself gave %v", host, err)
+		if _, err := c.Await(); err != nil || !c.ToItself() {
+			t.Errorf("%s: connected to itself: %v, told: %v", host, err, c.ToItself())
 		}
+	}
+	if c, _ := pair(t); c.ToItself() {
+		t.Error("a connection to a peer is taken for one to itself")
 	}
 }

@@ -141,6 +141,9 @@ func (c *Conn) SetReadDeadline(t time.Time) error { return c.set(t, (*net.TCPCon
 // SetWriteDeadline sets the deadline of Await and Write.
 func (c *Conn) SetWriteDeadline(t time.Time) error { return c.set(t, (*net.TCPConn).SetWriteDeadline) }
 
+// ToItself always reports false: package net sees to it.
+func (c *Conn) ToItself() bool { return false }
+
 func (c *Conn) localAddr() net.Addr {
 	if tcp, err := c.stream(); err == nil {
 		return tcp.LocalAddr()

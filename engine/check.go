@@ -89,6 +89,7 @@ func (c *check) cycle() *Error {
 			more, err = c.redirect()
 		}
 		c.endHop()
+		c.closeSpent()
 		if err != nil || !more {
 			return err
 		}
@@ -156,7 +157,6 @@ func (c *check) mayRetry(err *Error) bool {
 }
 
 func (c *check) beginHop() {
-	c.closeSpent()
 	c.res.Hops = append(c.res.Hops, Hop{URL: c.req.loc.url, Port: c.req.loc.port})
 	c.hop = &c.res.Hops[len(c.res.Hops)-1]
 	c.sent = append(c.sent, sentRequest{c.req.method, c.req.loc.url})

@@ -172,7 +172,6 @@ func (e *Engine) Check(ctx context.Context, t Target) *Result {
 	stop := context.AfterFunc(ctx, c.abort)
 	c.lanes, c.lane = nil, ""
 	c.run(ctx, t, loc, err)
-	c.closeSpent()
 	e.inFlight.Add(-1)
 	res := c.res
 	if stop() {

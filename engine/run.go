@@ -130,7 +130,6 @@ func (r *run) work(j job) {
 			r.engine.inFlight.Add(-1)
 		}
 		r.emit(&c.res)
-		c.closeSpent()
 		r.lanes.leave(c.lane)
 		r.jobs.Done()
 	}

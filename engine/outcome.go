@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"strings"
 
 	"github.com/sondeprobe/sonde/engine/internal/sock"
 	"github.com/sondeprobe/sonde/resolver"
@@ -218,15 +219,24 @@ func tlsText(kind Kind, host string, err error) string {
 	case KindTLSNotTLS:
 		return "the server does not speak TLS on this port"
 	case KindTLSExpired:
-		return "the certificate is not valid at this time: " + quote(err.Error())
+		return "the certificate is not valid at this time: " + quote(reason(err))
 	case KindTLSNameMismatch:
 		return fmt.Sprintf("the certificate is not for %s", quote(host))
 	case KindTLSUntrusted:
-		return "the certificate is not trusted: " + quote(err.Error())
+		return "the certificate is not trusted: " + quote(reason(err))
 	case KindTLSHandshake:
 		return "the TLS handshake failed: " + quote(err.Error())
 	}
 	return localText(kind, err)
+}
+
+// reason is what package x509 says of a certificate, without the names of the packages it came through.
+func reason(err error) string {
+	var refused *tls.CertificateVerificationError
+	if errors.As(err, &refused) {
+		err = refused.Err
+	}
+	return strings.TrimPrefix(err.Error(), "x509: ")
 }
 
 func sendText(kind Kind, err error) string {

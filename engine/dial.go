@@ -174,7 +174,8 @@ func (c *check) race() attempt {
 }
 
 // moreTelling keeps the failure that says more about the target: a refusal is its word, no route to
-// its other family is only our network.
+// its other family is only our network. But as long as this machine was short of something, the
+// target has not been asked at every address.
 func moreTelling(a, b attempt) attempt {
 	a.conn, b.conn = nil, nil
 	if a.err == nil || rank(b.err) > rank(a.err) {
@@ -184,7 +185,11 @@ func moreTelling(a, b attempt) attempt {
 }
 
 func rank(err error) int {
-	switch sock.Classify(err) {
+	class := sock.Classify(err)
+	if class.Local() {
+		return 4
+	}
+	switch class {
 	case sock.Refused, sock.Reset:
 		return 3
 	case sock.Timeout, sock.KernelTimeout:

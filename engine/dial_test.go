@@ -47,10 +47,19 @@ func TestTheNextAddressIsTriedWhenOneRefuses(t *testing.T) {
 func TestTheMoreTellingFailureIsReported(t *testing.T) {
 	fail := func(errno syscall.Errno) attempt { return attempt{err: os.NewSyscallError("connect", errno)} }
 	unreachable, refused := fail(syscall.ENETUNREACH), fail(syscall.ECONNREFUSED)
-	for _, order := range [][2]attempt{{unreachable, refused}, {refused, unreachable}} {
-		got := moreTelling(moreTelling(attempt{}, order[0]), order[1])
-		if connectKind(got.err) != KindConnectRefused {
-			t.Errorf("reported %v", got.err)
+	short, late := fail(syscall.EMFILE), fail(syscall.ETIMEDOUT)
+	for _, tc := range []struct {
+		a, b attempt
+		want Kind
+	}{
+		{unreachable, refused, KindConnectRefused}, {late, refused, KindConnectRefused},
+		{unreachable, late, KindConnectTimeout}, {refused, short, KindLocalFDLimit},
+	} {
+		for _, order := range [][2]attempt{{tc.a, tc.b}, {tc.b, tc.a}} {
+			got := moreTelling(moreTelling(attempt{}, order[0]), order[1])
+			if kind := connectKind(got.err); kind != tc.want {
+				t.Errorf("%v and %v: reported %v", order[0].err, order[1].err, kind)
+			}
 		}
 	}
 }

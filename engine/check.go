@@ -18,8 +18,10 @@ type check struct {
 	deadline time.Time // of the whole check
 	until    time.Time // of what is being waited for
 	res      Result
-	lanes    *lanes // nil outside Run
-	lane     string // host whose lane the check holds
+	lanes    *lanes        // nil outside Run
+	lane     string        // host in whose lane the check has its place
+	parked   time.Time     // when it began to wait for that place
+	shortage time.Duration // waited for what this machine was short of
 
 	req    request
 	sent   []sentRequest // of this chain, for loops
@@ -64,22 +66,37 @@ func (c *check) begin(ctx context.Context, t Target) {
 	c.ctx = ctx
 	c.deadline = c.res.Start.Add(c.engine.cfg.Timeout)
 	c.sent = c.sent[:0]
-	c.hop, c.public, c.headLen = nil, false, 0
+	c.hop, c.public, c.headLen, c.shortage = nil, false, 0, 0
 }
 
 // run checks one target from its parsed input line, or its fault, to the finished Result in c.res.
-func (c *check) run(ctx context.Context, t Target, loc location, err *Error) {
+// It reports true when the check waits for a lane instead: it then belongs to whoever resumes it.
+func (c *check) run(ctx context.Context, t Target, loc location, err *Error) (waits bool) {
 	c.begin(ctx, t)
 	if err == nil {
 		c.req = request{loc: loc, method: c.engine.cfg.Method}
 		c.res.URL = loc.url
-		err = c.cycle()
+		if err, waits = c.cycle(); waits {
+			return true
+		}
 	}
 	c.finish(err)
+	return false
+}
+
+// resume goes on with a check whose place in a lane has come. The wait was our own courtesy, not the
+// target's time: the deadline moves with it.
+func (c *check) resume() (waits bool) {
+	c.deadline = c.deadline.Add(time.Since(c.parked))
+	err, waits := c.cycle()
+	if !waits {
+		c.finish(err)
+	}
+	return waits
 }
 
 // cycle is the check: one hop, and one more for each redirection that is followed.
-func (c *check) cycle() *Error {
+func (c *check) cycle() (failed *Error, waits bool) {
 	for {
 		c.beginHop()
 		err := c.exchange()
@@ -91,10 +108,10 @@ func (c *check) cycle() *Error {
 		c.endHop()
 		c.closeSpent()
 		if err != nil || !more {
-			return err
+			return err, false
 		}
-		if err := c.changeLane(); err != nil {
-			return err
+		if c.changeLane() {
+			return nil, true
 		}
 	}
 }
@@ -105,7 +122,7 @@ func (c *check) exchange() *Error {
 	if err := c.resolve(); err != nil {
 		return err
 	}
-	for mayReuse := true; ; mayReuse = false {
+	for mayReuse := isIdempotent(c.req.method); ; mayReuse = false {
 		c.res.Attempts++
 		var err *Error
 		if c.reused = mayReuse && c.takeIdle(); !c.reused {
@@ -149,7 +166,14 @@ func (c *check) mayRetry(err *Error) bool {
 	case err.Timeout(), err.Kind.IsLocal(): // not the sign of a connection that had died
 		return false
 	}
-	switch c.req.method { // idempotent: RFC 9110 section 9.2.2
+	return isIdempotent(c.req.method)
+}
+
+// isIdempotent reports whether a request with the method may be sent again when its fate is unknown
+// (RFC 9110 section 9.2.2). Others never go over a kept connection: one that the server closes at that
+// moment would be our choice and look like its failure.
+func isIdempotent(method string) bool {
+	switch method {
 	case "GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE":
 		return true
 	}
@@ -162,7 +186,7 @@ func (c *check) beginHop() {
 	c.sent = append(c.sent, sentRequest{c.req.method, c.req.loc.url})
 	// A hop starts where the one before ended: what was waited for in between is lag.
 	c.clock.reset(c.res.Timings.Total)
-	c.noticed, c.arrived = 0, 0
+	c.noticed, c.arrived, c.reused = 0, 0, false
 }
 
 // beginProcess starts the last phase where the last bytes were noticed.
@@ -200,6 +224,9 @@ func (c *check) finish(err *Error) {
 		c.res.Method, c.res.Scheme, c.res.Host, c.res.Port, c.res.Path = c.req.method, loc.scheme, loc.host, loc.port, loc.target
 		last := &c.res.Hops[len(c.res.Hops)-1]
 		c.res.HostIP, c.res.Reused, c.res.Location = last.HostIP, last.Reused, last.Location
+		if n := len(c.res.Hops); last.StatusCode == 0 && n > 1 {
+			c.res.Location = c.res.Hops[n-2].Location // of the last response
+		}
 	}
 	c.res.Failed, c.res.Err = err != nil, err
 	if cap(c.in) > 64<<10 {

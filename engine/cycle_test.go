@@ -268,3 +268,19 @@ func TestDNSOutcomes(t *testing.T) {
 		}
 	}
 }
+
+func TestFoldedFieldsAreUnfoldedInTheRecord(t *testing.T) {
+	srv := serve(t, origin.SendAndClose("HTTP/1.1 200 OK\r\nServer: a\r\n  b\r\nContent-Length: 0\r\n\r\n"))
+	r := probe(t, newEngine(t, Config{}), srv.Addr().String())
+	if strings.ContainsAny(r.WebServer, "\r\n") || !strings.HasPrefix(r.WebServer, "a ") || !strings.HasSuffix(r.WebServer, "b") {
+		t.Errorf("the Server field is %q", r.WebServer)
+	}
+}
+
+func TestAnInterimStatusIsNoAnswer(t *testing.T) {
+	srv := serve(t, func(c *origin.Conn, _ *origin.Request) {
+		c.WriteString("HTTP/1.1 103 Early Hints\r\nLink")
+		c.Hang()
+	})
+	expect(t, probe(t, newEngine(t, Config{HeadTimeout: 50 * time.Millisecond}), srv.Addr().String()), KindReceiveTimeout, 0)
+}

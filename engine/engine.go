@@ -38,7 +38,7 @@ type Engine struct {
 
 	mu     sync.Mutex
 	closed bool
-	runs   map[*run]context.CancelFunc
+	runs   map[*run]struct{}
 	users  sync.WaitGroup // Runs and Checks in progress
 }
 
@@ -48,7 +48,7 @@ func New(cfg Config) (*Engine, error) {
 	limit := fileLimit()
 	cfg.Concurrency = boundedConcurrency(cfg.Concurrency, limit)
 	cfg.MaxIdle = min(cfg.MaxIdle, boundedConcurrency(cfg.MaxIdle, limit/8))
-	e := &Engine{cfg: cfg, pool: newPool(cfg.MaxIdle, cfg.IdleTimeout), runs: make(map[*run]context.CancelFunc)}
+	e := &Engine{cfg: cfg, pool: newPool(cfg.MaxIdle, cfg.IdleTimeout), runs: make(map[*run]struct{})}
 	if err := e.prepareHeader(); err != nil {
 		return nil, err
 	}
@@ -61,6 +61,7 @@ func New(cfg Config) (*Engine, error) {
 	e.tls = clientTLS(&cfg)
 	e.checks.New = func() any { return newCheck(e) }
 	if e.resolver = cfg.Resolver; e.resolver == nil {
+		cfg.ResolverConfig.Timeout = orDefault(cfg.ResolverConfig.Timeout, cfg.ResolveTimeout)
 		r, err := resolver.New(cfg.ResolverConfig)
 		if err != nil {
 			return nil, err
@@ -191,13 +192,13 @@ func (e *Engine) enter() bool {
 	return !e.closed
 }
 
-func (e *Engine) enlist(r *run, cancel context.CancelFunc) bool {
+func (e *Engine) enlist(r *run) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.closed {
 		return false
 	}
-	e.runs[r] = cancel
+	e.runs[r] = struct{}{}
 	e.users.Add(1)
 	return true
 }
@@ -224,8 +225,8 @@ func (e *Engine) Close() error {
 		return nil
 	}
 	e.closed = true
-	for _, cancel := range e.runs {
-		cancel()
+	for r := range e.runs {
+		r.cancel()
 	}
 	e.mu.Unlock()
 	e.users.Wait()

@@ -1,36 +1,28 @@
 package engine
 
-import (
-	"context"
-	"sync"
-)
+import "sync"
 
-// lanes bound the requests under way to one host. A place in a lane is held by a check that is
-// running, and by nothing else: a job that waits holds none, and a check that is redirected to
-// another host leaves the first lane before it enters the second. So no two can wait for each other.
+// lanes bound the requests under way to one host. Jobs wait in the lane of their host; a place in it
+// is taken only by a worker that runs a job there and then. What waits, a target that was not started
+// or a check in the middle of its redirects, holds neither a place nor a worker: so no two can wait
+// for each other, and a slow host holds up nothing but its own lane.
 type lanes struct {
 	limit  int // requests to one host; <= 0: no limit
-	window int // jobs that may wait before admit blocks
+	window int // jobs that may wait before add blocks
 
 	mu     sync.Mutex
 	room   sync.Cond // signalled when a job stops waiting
 	byHost map[string]*lane
-	free   []*lane // have jobs and a place for them, and wait for a worker
+	free   []*lane // have jobs and a place for them
 	queued int     // jobs in all lanes
 }
 
 type lane struct {
-	host   string
-	busy   int
-	turns  []*turn // checks in the middle of their redirects
-	jobs   []job   // not started
-	isFree bool    // stands in lanes.free
-}
-
-// turn is a check that waits to enter a lane.
-type turn struct {
-	come chan struct{} // closed when the place is the waiter's
-	gone bool          // gave up; guarded by lanes.mu
+	host    string
+	busy    int
+	resumed []job // checks to go on with: they come first
+	jobs    []job // targets to start
+	isFree  bool  // stands in lanes.free
 }
 
 func newLanes(limit, window int) *lanes {
@@ -39,26 +31,75 @@ func newLanes(limit, window int) *lanes {
 	return l
 }
 
-// admit takes a place for j in its host's lane and reports true: the caller starts it. Otherwise j
-// waits in its lane, and a worker that has ended takes it from next. It blocks while too many wait.
-func (l *lanes) admit(j job) bool {
-	if l.limit <= 0 || j.loc.host == "" {
-		return true
-	}
+// add puts j at the end of its host's lane. It blocks while too many jobs wait. It reports whether a
+// worker could start one at once; the caller then sees to it that a worker asks next.
+func (l *lanes) add(j job) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for l.queued >= l.window {
 		l.room.Wait()
 	}
 	ln := l.lane(j.loc.host)
-	if ln.busy < l.limit && len(ln.jobs) == 0 {
+	ln.jobs = append(ln.jobs, j)
+	l.queued++
+	l.offer(ln)
+	return ln.isFree
+}
+
+// move takes the check of j, which is running, from one lane to another. It reports true when there is
+// a place at once: the check goes on. Otherwise j waits there, and belongs to whoever takes it from
+// next: the caller must not touch its check again. The caller asks next before it rests.
+func (l *lanes) move(from string, j job, to string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.vacate(from)
+	ln := l.lane(to)
+	if l.hasPlace(ln) {
 		ln.busy++
 		return true
 	}
-	ln.jobs = append(ln.jobs, j)
+	ln.resumed = append(ln.resumed, j)
 	l.queued++
 	return false
 }
+
+// leave gives a place back. The caller asks next before it rests: so no job is forgotten.
+func (l *lanes) leave(host string) {
+	l.mu.Lock()
+	l.vacate(host)
+	l.mu.Unlock()
+}
+
+// next takes a place for the job that waits longest where there is one, and returns the job: the
+// caller runs it.
+func (l *lanes) next() (job, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for len(l.free) > 0 {
+		ln := l.free[0]
+		if !l.hasPlace(ln) || ln.waiting() == 0 {
+			// A redirect took the place: whoever leaves brings the lane back.
+			l.free = l.free[1:]
+			ln.isFree = false
+			l.forget(ln)
+			continue
+		}
+		queue := &ln.resumed
+		if len(*queue) == 0 {
+			queue = &ln.jobs
+		}
+		j := (*queue)[0]
+		(*queue)[0] = job{}
+		*queue = (*queue)[1:]
+		ln.busy++
+		l.queued--
+		l.room.Signal()
+		return j, true
+	}
+	return job{}, false
+}
+
+// The methods below want mu held.
 
 func (l *lanes) lane(host string) *lane {
 	ln := l.byHost[host]
@@ -69,90 +110,29 @@ func (l *lanes) lane(host string) *lane {
 	return ln
 }
 
-// enter takes a place in the middle of a check, before any job that was not started, and waits for
-// it if need be. It returns false, with no place taken, when ctx ends first.
-func (l *lanes) enter(ctx context.Context, host string) bool {
-	if l.limit <= 0 {
-		return true
-	}
-	l.mu.Lock()
-	ln := l.lane(host)
-	if ln.busy < l.limit {
-		ln.busy++
-		l.mu.Unlock()
-		return true
-	}
-	t := &turn{come: make(chan struct{})}
-	ln.turns = append(ln.turns, t)
-	l.mu.Unlock()
-	select {
-	case <-t.come:
-		return true
-	case <-ctx.Done():
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	t.gone = true
-	select {
-	case <-t.come: // the place came at the same moment: hand it on
-		l.vacate(ln)
-	default:
-	}
-	return false
-}
+func (ln *lane) waiting() int { return len(ln.resumed) + len(ln.jobs) }
 
-// leave gives a check's place back. The worker of that check must ask next before it rests, at once
-// or when the check ends: so no job is forgotten.
-func (l *lanes) leave(host string) {
-	if l.limit <= 0 || host == "" {
-		return
-	}
-	l.mu.Lock()
-	l.vacate(l.byHost[host])
-	l.mu.Unlock()
-}
+// hasPlace reports whether one more may run. Inputs without a host send nothing.
+func (l *lanes) hasPlace(ln *lane) bool { return l.limit <= 0 || ln.busy < l.limit || ln.host == "" }
 
-func (l *lanes) vacate(ln *lane) {
-	for len(ln.turns) > 0 {
-		t := ln.turns[0]
-		ln.turns = ln.turns[1:]
-		if !t.gone {
-			close(t.come)
-			return
-		}
-	}
-	ln.busy--
-	switch {
-	case len(ln.jobs) > 0 && !ln.isFree:
+// offer puts ln among the free lanes when it has a job and a place.
+func (l *lanes) offer(ln *lane) {
+	if !ln.isFree && ln.waiting() > 0 && l.hasPlace(ln) {
 		ln.isFree = true
 		l.free = append(l.free, ln)
-	case len(ln.jobs) == 0 && ln.busy == 0:
-		delete(l.byHost, ln.host)
 	}
 }
 
-// next takes a place for a job that waits, and returns the job: the caller runs it.
-func (l *lanes) next() (job, bool) {
-	if l.limit <= 0 {
-		return job{}, false
+func (l *lanes) vacate(host string) {
+	ln := l.byHost[host]
+	ln.busy--
+	l.offer(ln)
+	l.forget(ln)
+}
+
+// forget drops a lane that nobody uses.
+func (l *lanes) forget(ln *lane) {
+	if ln.busy == 0 && ln.waiting() == 0 && !ln.isFree {
+		delete(l.byHost, ln.host)
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for len(l.free) > 0 {
-		ln := l.free[0]
-		if ln.busy >= l.limit || len(ln.jobs) == 0 {
-			// A redirect took the place: whoever leaves brings the lane back.
-			l.free = l.free[1:]
-			ln.isFree = false
-			continue
-		}
-		j := ln.jobs[0]
-		ln.jobs[0] = job{}
-		ln.jobs = ln.jobs[1:]
-		ln.busy++
-		l.queued--
-		l.room.Signal()
-		return j, true
-	}
-	return job{}, false
 }

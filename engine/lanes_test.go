@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"context"
 	"fmt"
 	"math/rand/v2"
 	"runtime"
@@ -25,8 +24,9 @@ func settled(t *testing.T, l *lanes) {
 	}
 }
 
-// laneRun drives lanes as Run does: a dispatcher, workers that run a job and then what waits, and
-// checks that are redirected from host to host.
+// laneRun drives lanes as Run does: a dispatcher, a bounded number of workers that run what waits, and
+// checks that are redirected from host to host. The port of a job's URL is its number of redirects
+// left.
 type laneRun struct {
 	t       *testing.T
 	l       *lanes
@@ -38,47 +38,48 @@ type laneRun struct {
 	workers chan struct{}
 }
 
-func (r *laneRun) visit(host int) {
-	if n := r.busy[host].Add(1); n > r.limit {
+func (r *laneRun) visit(host string) {
+	var h int
+	fmt.Sscanf(host, "host%d", &h)
+	if n := r.busy[h].Add(1); n > r.limit {
 		r.t.Errorf("%d requests under way to one host, the limit is %d", n, r.limit)
 	}
 	runtime.Gosched()
-	r.busy[host].Add(-1)
+	r.busy[h].Add(-1)
 }
 
-func (r *laneRun) work(j job, seed uint64) {
-	rnd := rand.New(rand.NewPCG(seed, uint64(j.target.N)))
-	for more := true; more; j, more = r.l.next() {
-		r.ran[j.target.N].Add(1)
-		var host int
-		fmt.Sscanf(j.loc.host, "host%d", &host)
-		r.visit(host)
-		held := r.hosts[host]
-		for redirects := rnd.IntN(4); redirects > 0; redirects-- {
-			host = rnd.IntN(len(r.hosts))
-			r.l.leave(held)
-			held = ""
-			ctx, cancel := context.WithCancel(context.Background())
-			if rnd.IntN(8) == 0 {
-				cancel()
-			}
-			entered := r.l.enter(ctx, r.hosts[host])
-			cancel()
-			if !entered {
-				break
-			}
-			held = r.hosts[host]
-			r.visit(host)
-		}
-		r.l.leave(held)
-		r.jobs.Done()
+func (r *laneRun) work(rnd *rand.Rand) {
+	for j, ok := r.l.next(); ok; j, ok = r.l.next() {
+		r.run(j, rnd)
 	}
 	<-r.workers
+}
+
+func (r *laneRun) run(j job, rnd *rand.Rand) {
+	if j.check == nil {
+		r.ran[j.target.N].Add(1)
+		j.check = &check{}
+	}
+	for {
+		r.visit(j.loc.host)
+		from := j.loc.host
+		if j.loc.port == 0 {
+			r.l.leave(from)
+			r.jobs.Done()
+			return
+		}
+		j.loc.port--
+		j.loc.host = r.hosts[rnd.IntN(len(r.hosts))]
+		if from != j.loc.host && !r.l.move(from, j, j.loc.host) {
+			return // it waits, and is another worker's
+		}
+	}
 }
 
 func TestRedirectsBetweenLanesNeverDeadlock(t *testing.T) {
 	for _, c := range []struct{ limit, window, hosts, workers, jobs int }{
 		{1, 1, 1, 4, 300},
+		{1, 4, 2, 1, 1000},
 		{1, 4, 2, 8, 1000},
 		{1, 64, 8, 32, 3000},
 		{3, 16, 3, 2, 1000},
@@ -92,9 +93,11 @@ func TestRedirectsBetweenLanesNeverDeadlock(t *testing.T) {
 		rnd := rand.New(rand.NewPCG(uint64(c.jobs), uint64(c.hosts)))
 		for n := range int64(c.jobs) {
 			r.jobs.Add(1)
-			if j := laneJob(n, r.hosts[rnd.IntN(c.hosts)]); r.l.admit(j) {
+			j := laneJob(n, r.hosts[rnd.IntN(c.hosts)])
+			j.loc.port = uint16(rnd.IntN(4))
+			if r.l.add(j) {
 				r.workers <- struct{}{}
-				go r.work(j, uint64(c.hosts))
+				go r.work(rand.New(rand.NewPCG(uint64(n), 1)))
 			}
 		}
 		r.jobs.Wait()
@@ -110,28 +113,35 @@ func TestRedirectsBetweenLanesNeverDeadlock(t *testing.T) {
 	}
 }
 
-func TestAWaitingJobStartsWhenItsHostIsFree(t *testing.T) {
+// wantNext takes the next job, which must be n; 0 means that there is none.
+func wantNext(t *testing.T, l *lanes, n int64) {
+	t.Helper()
+	if j, ok := l.next(); ok != (n != 0) || j.target.N != n {
+		t.Fatalf("next is %d, %v, want %d", j.target.N, ok, n)
+	}
+}
+
+func TestAJobStartsWhenItsHostHasAPlace(t *testing.T) {
 	l := newLanes(2, 10)
-	for n := range int64(5) {
-		if started := l.admit(laneJob(n, "a")); started != (n < 2) {
-			t.Fatalf("job %d started is %v, the limit is 2", n, started)
+	for n := int64(1); n <= 5; n++ {
+		if !l.add(laneJob(n, "a")) {
+			t.Fatal("two places are free, and nobody is told")
 		}
 	}
-	if _, ok := l.next(); ok {
-		t.Fatal("a job beyond the limit")
+	wantNext(t, l, 1)
+	wantNext(t, l, 2)
+	wantNext(t, l, 0)
+	if l.add(laneJob(6, "a")) {
+		t.Fatal("told of a place in a full lane")
 	}
-	if !l.admit(laneJob(9, "b")) {
+	if !l.add(laneJob(9, "b")) {
 		t.Fatal("a full host holds up another")
 	}
-	for n := range int64(3) {
+	wantNext(t, l, 9)
+	for n := int64(3); n <= 6; n++ {
 		l.leave("a")
-		j, ok := l.next()
-		if !ok || j.target.N != n+2 {
-			t.Fatalf("next is %d, %v, want %d", j.target.N, ok, n+2)
-		}
-		if _, ok := l.next(); ok {
-			t.Fatal("two jobs for one place")
-		}
+		wantNext(t, l, n)
+		wantNext(t, l, 0)
 	}
 	l.leave("b")
 	l.leave("a")
@@ -141,186 +151,87 @@ func TestAWaitingJobStartsWhenItsHostIsFree(t *testing.T) {
 
 func TestLeavingALaneNeverForgetsAJob(t *testing.T) {
 	l := newLanes(1, 10)
-	if !l.admit(laneJob(1, "a")) || l.admit(laneJob(2, "a")) || l.admit(laneJob(3, "a")) {
-		t.Fatal("one place, and not one of three got it")
-	}
-	l.leave("a") // job 1 is redirected, and its worker goes on
-	if !l.enter(t.Context(), "b") {
+	l.add(laneJob(1, "a"))
+	wantNext(t, l, 1)
+	l.add(laneJob(2, "a"))
+	if !l.move("a", laneJob(1, "b"), "b") { // job 1 is redirected, and its worker goes on
 		t.Fatal("b has a place")
 	}
-	if !l.enter(t.Context(), "a") { // another's redirect takes the place before a worker asks
+	if !l.move("b", laneJob(1, "a"), "a") { // and back, before a worker asks
 		t.Fatal("a has a place")
 	}
-	if _, ok := l.next(); ok {
-		t.Fatal("a job of a full lane")
-	}
-	l.leave("b")
-	if _, ok := l.next(); ok {
-		t.Fatal("a job of a full lane")
-	}
-	for want := int64(2); want <= 3; want++ {
-		l.leave("a")
-		if j, ok := l.next(); !ok || j.target.N != want {
-			t.Fatalf("next is %d, %v, want %d", j.target.N, ok, want)
-		}
-	}
-	if l.admit(laneJob(4, "a")) {
-		t.Fatal("a place in a full lane")
-	}
+	wantNext(t, l, 0)
 	l.leave("a")
-	if j, ok := l.next(); !ok || j.target.N != 4 {
-		t.Fatalf("next is %d, %v, want 4", j.target.N, ok)
-	}
+	wantNext(t, l, 2)
 	l.leave("a")
-	settled(t, l)
-}
-
-func TestANewJobGoesBehindTheOnesThatWait(t *testing.T) {
-	l := newLanes(1, 10)
-	l.admit(laneJob(1, "a"))
-	l.admit(laneJob(2, "a"))
-	l.leave("a")
-	if l.admit(laneJob(3, "a")) {
-		t.Fatal("overtook the job that waits")
-	}
-	for want := int64(2); want <= 3; want++ {
-		if j, ok := l.next(); !ok || j.target.N != want {
-			t.Fatalf("next is %d, %v, want %d", j.target.N, ok, want)
-		}
-		l.leave("a")
-	}
+	wantNext(t, l, 0)
 	settled(t, l)
 }
 
 func TestARedirectGoesBeforeJobsThatWereNotStarted(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		l := newLanes(1, 10)
-		l.admit(laneJob(1, "a"))
-		l.admit(laneJob(2, "a"))
-		entered := make(chan bool, 1)
-		go func() { entered <- l.enter(t.Context(), "a") }()
-		synctest.Wait()
-		if len(entered) != 0 {
-			t.Fatal("entered a full lane")
-		}
-		l.leave("a")
-		if !<-entered {
-			t.Fatal("did not enter")
-		}
-		if _, ok := l.next(); ok {
-			t.Fatal("the job got the place as well")
-		}
-		l.leave("a")
-		if j, ok := l.next(); !ok || j.target.N != 2 {
-			t.Fatalf("next is %d, %v", j.target.N, ok)
-		}
-		l.leave("a")
-		settled(t, l)
-	})
-}
-
-func TestACanceledWaitTakesNoPlace(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		l := newLanes(1, 10)
-		l.admit(laneJob(1, "a"))
-		ctx, cancel := context.WithCancel(t.Context())
-		gone, stays := make(chan bool, 1), make(chan bool, 1)
-		go func() { gone <- l.enter(ctx, "a") }()
-		synctest.Wait()
-		go func() { stays <- l.enter(t.Context(), "a") }()
-		synctest.Wait()
-		cancel()
-		if <-gone {
-			t.Fatal("entered a full lane")
-		}
-		l.leave("a") // must pass over the one that is gone
-		if !<-stays {
-			t.Fatal("the place was lost")
-		}
-		l.leave("a")
-		settled(t, l)
-	})
-}
-
-// The place and the cancellation come at once: whichever is seen, the place must not be lost.
-func TestAPlaceThatComesWithTheCancellationIsHandedOn(t *testing.T) {
-	for range 2_000 {
-		l := newLanes(1, 10)
-		l.admit(laneJob(1, "a"))
-		l.admit(laneJob(2, "a"))
-		ctx, cancel := context.WithCancel(t.Context())
-		done := make(chan bool)
-		go func() { done <- l.enter(ctx, "a") }()
-		for waiting := false; !waiting; runtime.Gosched() {
-			l.mu.Lock()
-			waiting = len(l.byHost["a"].turns) > 0
-			l.mu.Unlock()
-		}
-		go cancel()
-		l.leave("a")
-		if <-done {
-			l.leave("a")
-		}
-		j, ok := l.next()
-		if !ok || j.target.N != 2 {
-			t.Fatalf("next is %d, %v", j.target.N, ok)
-		}
-		l.leave("a")
-		settled(t, l)
+	l := newLanes(1, 10)
+	l.add(laneJob(1, "a"))
+	l.add(laneJob(2, "b"))
+	wantNext(t, l, 1)
+	wantNext(t, l, 2)
+	l.add(laneJob(3, "b"))
+	redirected := laneJob(1, "")
+	redirected.check = &check{}
+	if l.move("a", redirected, "b") {
+		t.Fatal("entered a full lane")
 	}
+	wantNext(t, l, 0)
+	l.leave("b")
+	wantNext(t, l, 1)
+	wantNext(t, l, 0)
+	l.leave("b")
+	wantNext(t, l, 3)
+	l.leave("b")
+	wantNext(t, l, 0)
+	settled(t, l)
 }
 
-func TestAdmitBlocksWhileTooManyWait(t *testing.T) {
+func TestAddBlocksWhileTooManyWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLanes(1, 2)
-		for n := range int64(3) {
-			l.admit(laneJob(n, "a")) // one starts, two wait
-		}
-		admitted := make(chan bool, 1)
-		go func() { admitted <- l.admit(laneJob(3, "b")) }()
+		l.add(laneJob(1, "a"))
+		l.add(laneJob(2, "a"))
+		added := make(chan bool, 1)
+		go func() { added <- l.add(laneJob(3, "b")) }()
 		synctest.Wait()
-		if len(admitted) != 0 {
+		if len(added) != 0 {
 			t.Fatal("three jobs would wait, and the window is two")
 		}
-		l.leave("a")
-		synctest.Wait()
-		if len(admitted) != 0 {
-			t.Fatal("a place is free, and no job has left the window yet")
-		}
-		if _, ok := l.next(); !ok {
-			t.Fatal("nobody waits")
-		}
-		if !<-admitted {
+		wantNext(t, l, 1)
+		if !<-added {
 			t.Fatal("b has a place")
 		}
+		wantNext(t, l, 3)
 		l.leave("b")
 		l.leave("a")
-		l.next()
+		wantNext(t, l, 2)
 		l.leave("a")
+		wantNext(t, l, 0)
 		settled(t, l)
 	})
 }
 
-func TestNoLimitMeansNoLanes(t *testing.T) {
-	for _, limit := range []int{0, -1} {
-		l := newLanes(limit, 1)
-		for n := range int64(10) {
-			if !l.admit(laneJob(n, "a")) || !l.enter(t.Context(), "a") {
-				t.Fatal("held up")
-			}
+func TestNoLimitMeansAPlaceForAll(t *testing.T) {
+	for limit, host := range map[int]string{0: "a", -1: "a", 1: ""} { // an input that is no URL has no host
+		l := newLanes(limit, 10)
+		for n := int64(1); n <= 10; n++ {
+			l.add(laneJob(n, host))
 		}
-		l.leave("a")
-		if _, ok := l.next(); ok {
-			t.Fatal("a job that was started is started again")
+		for n := int64(1); n <= 10; n++ {
+			wantNext(t, l, n)
 		}
+		if !l.move(host, laneJob(1, host), host) {
+			t.Error("held up")
+		}
+		for range 10 {
+			l.leave(host)
+		}
+		wantNext(t, l, 0)
 		settled(t, l)
 	}
-	l := newLanes(1, 1)
-	for n := range int64(10) {
-		if !l.admit(laneJob(n, "")) { // an input that is no URL has no host
-			t.Fatal("held up")
-		}
-		l.leave("")
-	}
-	settled(t, l)
 }

@@ -45,6 +45,11 @@ func TestFourLocalPortsAreEnough(t *testing.T) {
 			t.Errorf("%s: %s", url, r.AppendJSON(nil, RecordOptions{}))
 		}
 	}
+	// Without IPv6, an IPv6 address is out of reach; that is no shortage of ports.
+	if err := os.WriteFile("/proc/sys/net/ipv6/conf/all/disable_ipv6", []byte("1"), 0); err == nil {
+		expect(t, probe(t, lonely, "http://[::1]:8081/"), KindConnectUnreachable, 0)
+		expect(t, probe(t, lonely, "http://localhost:8081/"), KindConnectRefused, 0)
+	}
 	if err := os.WriteFile(ports, []byte("40000 40003"), 0); err != nil {
 		t.Fatal(err)
 	}

@@ -49,7 +49,11 @@ func (c *check) answered() bool {
 	c.clock.end(c.at())
 	c.clock.begin(PhaseWait, c.at())
 	c.in = c.in[:0]
-	return c.read() == nil
+	if c.read() != nil {
+		c.clock.giveUp(PhaseWait)
+		return false
+	}
+	return true
 }
 
 // receive reads the response: its first byte ends the wait, its last one the phase. What matters of
@@ -176,8 +180,11 @@ func (c *check) keepHead() {
 
 // value returns the first field of that name, as a string of its own; "" for none.
 func (c *check) value(name string) string {
-	v, _ := c.head.Look(name)
-	return string(v)
+	f, ok := c.head.LookField(name)
+	if ok && f.Folded {
+		return string(f.AppendValue(nil))
+	}
+	return string(f.Value)
 }
 
 // receiveFailed makes the error of a read that brought nothing. The head, if it was begun, knows
@@ -190,7 +197,9 @@ func (c *check) receiveFailed(err error) *Error {
 		kind := receiveKind(err)
 		return c.fail(kind, PhaseWait, err, "%s", receiveText(kind, c, err))
 	}
-	c.hop.StatusCode = c.head.StatusCode
+	if c.head.StatusCode >= 200 {
+		c.hop.StatusCode = c.head.StatusCode
+	}
 	if isEOF(err) {
 		return c.broken(c.head.EOF(c.in))
 	}

@@ -251,3 +251,31 @@ func TestGuardIsAskedForInputsAndRedirects(t *testing.T) {
 		t.Errorf("%d requests came through", srv.Requests())
 	}
 }
+
+func TestLocationIsThatOfTheLastResponse(t *testing.T) {
+	refused, release, err := origin.Refused()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer release()
+	srv := serve(t, origin.Redirect(302, "http://"+refused.String()+"/"))
+	r := probe(t, newEngine(t, Config{}), srv.Addr().String())
+	expect(t, r, KindConnectRefused, 302)
+	if r.Location != "http://"+refused.String()+"/" {
+		t.Errorf("the Location is %q", r.Location)
+	}
+}
+
+func TestUserinfoReplacesTheAuthorizationOfAll(t *testing.T) {
+	s := newSite(t, Config{Header: []HeaderField{{Name: "authorization", Value: "Bearer x"}}}, origin.Mux{"/": origin.Respond(200, "")})
+	for _, url := range []string{"http://a.test/", "http://u:p@a.test/"} {
+		expect(t, probe(t, s.Engine, url), KindNone, 200)
+	}
+	seen := s.requests()
+	if got := seen[0].Get("Authorization"); got != "Bearer x" {
+		t.Errorf("without userinfo: %q", got)
+	}
+	if n := strings.Count(strings.ToLower(string(seen[1].Raw)), "authorization:"); n != 1 || seen[1].Get("Authorization") != "Basic dTpw" {
+		t.Errorf("with userinfo: %q", seen[1].Raw)
+	}
+}

@@ -27,21 +27,24 @@ func (c *check) fields() (host string, lines []wire.RequestField) {
 		host = e.hostLine
 	}
 	if c.req.bare {
-		lines = withoutContent(lines)
+		lines = without(lines, isContent)
 	}
 	if c.req.loc.user != "" {
-		auth := wire.RequestField{Name: "Authorization", Value: basic(c.req.loc.user)}
-		lines = append(lines[:len(lines):len(lines)], auth)
+		// What the URL says goes before what all requests carry.
+		lines = without(lines, func(name string) bool { return strings.EqualFold(name, "authorization") })
+		lines = append(lines, wire.RequestField{Name: "Authorization", Value: basic(c.req.loc.user)})
 	}
 	return host, lines
 }
 
-// withoutContent drops the fields that describe a body which is no longer sent (RFC 9110 section
-// 15.4).
-func withoutContent(lines []wire.RequestField) []wire.RequestField {
-	var kept []wire.RequestField
+// isContent reports whether a field describes a body, which is no longer sent (RFC 9110 section 15.4).
+func isContent(name string) bool { return len(name) >= 8 && strings.EqualFold(name[:8], "content-") }
+
+// without returns a copy of the lines that drop does not name.
+func without(lines []wire.RequestField, drop func(name string) bool) []wire.RequestField {
+	kept := make([]wire.RequestField, 0, len(lines)+1)
 	for _, f := range lines {
-		if len(f.Name) < 8 || !strings.EqualFold(f.Name[:8], "content-") {
+		if !drop(f.Name) {
 			kept = append(kept, f)
 		}
 	}

@@ -45,7 +45,7 @@ func TestADeadReusedConnectionIsReplacedOnce(t *testing.T) {
 	}{
 		{"closed", "GET", (*origin.Conn).CloseWrite, 2, KindNone},
 		{"reset", "GET", (*origin.Conn).Reset, 2, KindNone},
-		{"closed, not idempotent", "POST", (*origin.Conn).CloseWrite, 1, KindReceiveEmptyReply},
+		{"not idempotent, so on a connection of its own", "POST", (*origin.Conn).CloseWrite, 1, KindNone},
 	} {
 		srv := serve(t, func(c *origin.Conn, r *origin.Request) {
 			if r.N == 2 {
@@ -97,5 +97,22 @@ func TestConnectionsToAnotherNameOrAddressAreNotShared(t *testing.T) {
 	}
 	if r := probe(t, e, "http://127.0.0.1/"); !r.Reused {
 		t.Error("the connection to 127.0.0.1 was not used again")
+	}
+}
+
+func TestWhatTheCheckBeforeDidLeavesNoTrace(t *testing.T) {
+	srv := serve(t, origin.Respond(200, "ok", "Server: s"))
+	e := newEngine(t, Config{Concurrency: 1})
+	url := srv.Addr().String()
+	got, err := collect(t, e, t.Context(), targets(url, url, "http://no.invalid/", "http://[no"))
+	if err != nil || !got[2].Reused {
+		t.Fatalf("%v, reused %v", err, got[2].Reused)
+	}
+	expect(t, got[3], KindResolveNXDomain, 0)
+	if r := got[3]; r.Reused || r.Hops[0].Reused || r.WebServer != "" || r.Attempts != 0 || r.BodyRead {
+		t.Errorf("%s", r.AppendJSON(nil, RecordOptions{Hops: true}))
+	}
+	if r := got[4]; r.URL != "" || len(r.Hops) != 0 || r.Source != SourceNone {
+		t.Errorf("%s", r.AppendJSON(nil, RecordOptions{Hops: true}))
 	}
 }

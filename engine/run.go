@@ -2,7 +2,9 @@ package engine
 
 import (
 	"context"
+	"fmt"
 	"iter"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -14,29 +16,38 @@ import (
 // memory of a list that is sorted by host.
 const laneWindow = 16 << 10
 
-// run is one call of Run: its workers, its lanes, and the states of the checks, which its workers
-// use again and again.
+// run is one call of Run: its workers, its lanes, and the states of the checks, which are used again
+// and again.
 type run struct {
 	engine *Engine
 	ctx    context.Context
+	cancel context.CancelFunc
 	emit   func(*Result)
-	pool   *ants.PoolWithFuncGeneric[job]
+	pool   *ants.PoolWithFuncGeneric[struct{}]
 	lanes  *lanes
 	jobs   sync.WaitGroup
 	taking context.Context // ends with ctx, or when the run is drained
 	drain  context.CancelFunc
 
-	mu   sync.Mutex
-	idle []*check
-	all  []*check // for abort; as many as ever ran at once
+	mu       sync.Mutex
+	idle     []*check
+	all      []*check // for abort; as many as ever ran or waited at once
+	panicked *fallen
 }
 
-// job is a target on its way to a worker, with its URL already parsed: the host is needed to choose
-// the lane.
+// fallen is a panic of emit, or of another function of the caller's, on its way to the caller.
+type fallen struct {
+	value any
+	stack []byte
+}
+
+// job is what waits for a worker: a target with its URL already parsed, for the host is its lane, or a
+// check to go on with.
 type job struct {
 	target Target
 	loc    location
 	err    *Error
+	check  *check // nil for a target
 }
 
 // Run checks every target and calls emit once for each, in the order in which the checks end. It
@@ -52,15 +63,14 @@ type job struct {
 // gently. Both take effect at the next target: a sequence that blocks must watch for them itself.
 //
 // The error is ErrClosed after Close, that of ctx, or nil; what happens to a target is never an error
-// of Run.
+// of Run. A panic of emit, Guard or DialAddr ends the Run and goes on in Run's caller.
 func (e *Engine) Run(ctx context.Context, targets iter.Seq[Target], emit func(*Result)) error {
 	r := &run{engine: e, emit: emit, lanes: newLanes(e.cfg.HostConcurrency, laneWindow)}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	r.ctx = ctx
-	r.taking, r.drain = context.WithCancel(ctx)
+	r.ctx, r.cancel = context.WithCancel(ctx)
+	defer r.cancel()
+	r.taking, r.drain = context.WithCancel(r.ctx)
 	defer r.drain()
-	if !e.enlist(r, cancel) {
+	if !e.enlist(r) {
 		return ErrClosed
 	}
 	defer e.discharge(r)
@@ -70,14 +80,17 @@ func (e *Engine) Run(ctx context.Context, targets iter.Seq[Target], emit func(*R
 		return err
 	}
 	r.pool = pool
-	stop := context.AfterFunc(ctx, r.abort)
+	stop := context.AfterFunc(r.ctx, r.abort)
 	defer stop()
 
 	r.dispatch(targets)
 	r.jobs.Wait()
-	err = ctx.Err()
+	err = r.ctx.Err()
 	if releaseErr := pool.ReleaseContext(context.Background()); err == nil {
 		err = releaseErr
+	}
+	if p := r.panicked; p != nil {
+		panic(fmt.Sprintf("%v\n\nin a check:\n%s", p.value, p.stack))
 	}
 	if e.isClosed() {
 		return ErrClosed
@@ -99,10 +112,10 @@ func (r *run) dispatch(targets iter.Seq[Target]) {
 		j.loc, j.err = parseInput(t.Input)
 		r.jobs.Add(1)
 		r.engine.queued.Add(1)
-		if r.lanes.admit(j) {
-			// Invoke blocks until a worker is free. It fails only on a closed pool, and this one is
-			// closed after the last job.
-			_ = r.pool.Invoke(j)
+		if r.lanes.add(j) {
+			// Invoke blocks until a worker is free; by then another may have taken the job. It fails
+			// only on a closed pool, and this one is closed after the last job.
+			_ = r.pool.Invoke(struct{}{})
 		}
 		if r.stopping() {
 			return
@@ -113,38 +126,73 @@ func (r *run) dispatch(targets iter.Seq[Target]) {
 // stopping reports whether no further check may start.
 func (r *run) stopping() bool { return r.taking.Err() != nil }
 
-// work runs a job, and then those that wait in their lanes, before the worker rests.
-func (r *run) work(j job) {
-	c := r.state()
-	defer r.rest(c)
-	for more := true; more; j, more = r.lanes.next() {
-		r.engine.queued.Add(-1)
-		if r.stopping() {
-			c.lane = j.loc.host
-			c.begin(r.ctx, j.target)
-			c.finish(canceled(nil))
-		} else {
-			r.engine.inFlight.Add(1)
-			c.lanes, c.lane = r.lanes, j.loc.host
-			c.run(r.ctx, j.target, j.loc, j.err)
-			r.engine.inFlight.Add(-1)
-		}
-		r.emit(&c.res)
-		r.lanes.leave(c.lane)
-		r.jobs.Done()
+// work runs what waits in the lanes, until nothing does that has a place.
+func (r *run) work(struct{}) {
+	for j, ok := r.lanes.next(); ok; j, ok = r.lanes.next() {
+		r.do(j)
 	}
 }
 
-func (r *run) state() *check {
+// do runs one job to its result, or to where its check must wait in another lane.
+func (r *run) do(j job) {
+	r.engine.queued.Add(-1)
+	r.engine.inFlight.Add(1)
+	defer r.engine.inFlight.Add(-1)
+	c := j.check
+	defer func() {
+		// A panic must not leave a place taken and Run waiting for ever: it goes to Run's caller.
+		if v := recover(); v != nil {
+			r.fell(v)
+			r.lanes.leave(c.lane)
+			r.jobs.Done()
+		}
+	}()
+	waits := false
+	switch {
+	case c != nil:
+		waits = c.resume()
+	case r.stopping():
+		c = r.state(j.loc.host)
+		c.begin(r.ctx, j.target)
+		c.finish(canceled(nil))
+	default:
+		c = r.state(j.loc.host)
+		waits = c.run(r.ctx, j.target, j.loc, j.err)
+	}
+	if waits {
+		r.engine.queued.Add(1)
+		return // the check belongs to another worker now
+	}
+	r.emit(&c.res)
+	lane := c.lane
+	r.rest(c)
+	r.lanes.leave(lane)
+	r.jobs.Done()
+}
+
+// fell keeps the first panic, and ends the run.
+func (r *run) fell(v any) {
+	r.mu.Lock()
+	if r.panicked == nil {
+		r.panicked = &fallen{v, debug.Stack()}
+	}
+	r.mu.Unlock()
+	r.cancel()
+}
+
+// state returns a check that holds a place in the host's lane.
+func (r *run) state(host string) *check {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	var c *check
 	if n := len(r.idle); n > 0 {
-		c := r.idle[n-1]
+		c = r.idle[n-1]
 		r.idle = r.idle[:n-1]
-		return c
+	} else {
+		c = newCheck(r.engine)
+		r.all = append(r.all, c)
 	}
-	c := newCheck(r.engine)
-	r.all = append(r.all, c)
+	c.lanes, c.lane = r.lanes, host
 	return c
 }
 

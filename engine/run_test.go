@@ -328,3 +328,89 @@ func TestDrainDoesNotWaitForTheRate(t *testing.T) {
 	expect(t, got[1], KindNone, 200)
 	expect(t, got[2], KindLocalCanceled, 0)
 }
+
+// One worker, one place: the check that is redirected to the host of the input behind it must not
+// wait for that input, nor it for the check.
+func TestARedirectToABusyHostHoldsNoWorker(t *testing.T) {
+	end := serve(t, origin.Respond(200, ""))
+	from := serve(t, origin.Redirect(302, "http://127.0.0.2/"))
+	dial := func(a netip.AddrPort) netip.AddrPort {
+		if a.Addr() == netip.MustParseAddr("127.0.0.2") {
+			return end.Addr()
+		}
+		return from.Addr()
+	}
+	for _, workers := range []int{1, 2, 4} {
+		e := newEngine(t, Config{Concurrency: workers, HostConcurrency: 1, DialAddr: dial})
+		var urls []string
+		for i := range 50 {
+			urls = append(urls, fmt.Sprintf("http://127.0.1.%d/", i+1), "http://127.0.0.2/")
+		}
+		got, err := collect(t, e, context.Background(), targets(urls...))
+		if err != nil || len(got) != len(urls) {
+			t.Fatalf("%d results of %d, %v", len(got), len(urls), err)
+		}
+		for _, r := range got {
+			expect(t, r, KindNone, 200)
+			sums(t, r)
+		}
+		if s := e.Stats(); s != (Stats{}) {
+			t.Errorf("after the run: %+v", s)
+		}
+	}
+}
+
+// The host that redirects lead to does not answer; other inputs must not wait for it.
+func TestASlowRedirectTargetHoldsUpNothingElse(t *testing.T) {
+	release := make(chan struct{})
+	slow := serve(t, func(c *origin.Conn, r *origin.Request) {
+		<-release
+		origin.Respond(200, "")(c, r)
+	})
+	from := serve(t, func(c *origin.Conn, r *origin.Request) {
+		if r.Target == "/fast" {
+			origin.Respond(204, "")(c, r)
+			return
+		}
+		origin.Redirect(302, "http://127.0.0.2/")(c, r)
+	})
+	e := newEngine(t, Config{Concurrency: 4, HostConcurrency: 2, DialAddr: func(a netip.AddrPort) netip.AddrPort {
+		if a.Addr() == netip.MustParseAddr("127.0.0.2") {
+			return slow.Addr()
+		}
+		return from.Addr()
+	}})
+	var urls []string
+	for i := range 20 {
+		urls = append(urls, fmt.Sprintf("http://127.0.1.%d/", i+1))
+	}
+	urls = append(urls, "http://127.0.3.1/fast")
+	var got atomic.Int64
+	err := e.Run(context.Background(), targets(urls...), func(r *Result) {
+		if r.StatusCode == 204 {
+			close(release) // only now may the slow host answer
+		}
+		got.Add(1)
+	})
+	if err != nil || got.Load() != int64(len(urls)) {
+		t.Fatalf("%d results, %v", got.Load(), err)
+	}
+}
+
+func TestAPanicOfEmitReachesTheCaller(t *testing.T) {
+	srv := serve(t, origin.Respond(200, ""))
+	e := newEngine(t, Config{Concurrency: 2})
+	defer func() {
+		if v := fmt.Sprint(recover()); !strings.Contains(v, "emit fell") {
+			t.Errorf("recovered %q", v)
+		}
+		if s := e.Stats(); s.InFlight != 0 {
+			t.Errorf("after the panic: %+v", s)
+		}
+	}()
+	_ = e.Run(context.Background(), func(yield func(Target) bool) {
+		for yield(Target{Input: srv.Addr().String()}) {
+		}
+	}, func(*Result) { panic("emit fell") })
+	t.Error("Run returned")
+}

@@ -28,10 +28,11 @@ func (c *check) backOff(kind Kind, attempt int) bool {
 		c.engine.pool.drop()
 	}
 	d := shortWait(attempt)
-	// As long again as a check may take, and the shortage has not passed: say so.
-	if c.deadline.Sub(c.res.Start) > 2*c.engine.cfg.Timeout {
+	// As long as a check may take, and the shortage has not passed: say so.
+	if c.shortage > c.engine.cfg.Timeout {
 		return false
 	}
+	c.shortage += d
 	c.deadline = c.deadline.Add(d)
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -43,22 +44,15 @@ func (c *check) backOff(kind Kind, attempt int) bool {
 	}
 }
 
-// changeLane leaves the lane of the hop before and enters that of the next. The wait is our own
-// courtesy, not the target's time: the deadline moves with it.
-func (c *check) changeLane() *Error {
-	host := c.req.loc.host
-	if c.lanes == nil || host == c.lane {
-		return nil
+// changeLane takes the check to the lane of its next host. It reports true when the check must wait
+// there: it is then no longer the caller's.
+func (c *check) changeLane() (waits bool) {
+	from, to := c.lane, c.req.loc.host
+	if c.lanes == nil || from == to {
+		return false
 	}
-	c.lanes.leave(c.lane)
-	c.lane = ""
-	from := time.Now()
-	if !c.lanes.enter(c.ctx, host) {
-		return canceled(c.ctx.Err())
-	}
-	c.lane = host
-	c.deadline = c.deadline.Add(time.Since(from))
-	return nil
+	c.lane, c.parked = to, time.Now()
+	return !c.lanes.move(from, job{check: c}, to)
 }
 
 // arm sets the deadline of a socket and remembers it for abort to wake. It fails once the check was

@@ -46,6 +46,7 @@ type scanRun struct {
 	draining atomic.Bool // the first interrupt came
 
 	taken   int64 // inputs handed to the engine; owned by the sequence
+	whole   bool  // the list came to its end; owned by the sequence
 	matched atomic.Bool
 	started time.Time
 	cpu     time.Duration // of the process before the scan
@@ -167,7 +168,15 @@ func (s *scanRun) targets() iter.Seq[engine.Target] {
 				return
 			}
 		}
+		s.whole = !s.halted.Load()
 	}
+}
+
+// broken reports whether anything of the list is left: an interrupt, or the end of --max-time, that
+// comes when all is done changes nothing.
+func (s *scanRun) broken() bool {
+	_, skipped := s.tally.Inputs()
+	return s.halted.Load() && (!s.whole || skipped > 0)
 }
 
 // emit takes one result. The engine calls it from many goroutines at once.

@@ -66,7 +66,7 @@ func (s *scanRun) finish(runErr, outErr error) error {
 	}
 	if !s.opt.quiet {
 		partial := ""
-		if s.halted.Load() {
+		if s.broken() {
 			partial = s.reason()
 		}
 		s.meter.Printf("%s", s.summary(partial))
@@ -85,16 +85,22 @@ func (s *scanRun) reason() string {
 
 func (s *scanRun) verdict(runErr, outErr error) error {
 	done, skipped := s.tally.Inputs()
-	cause := context.Cause(s.ctx)
+	cause, interrupted := context.Cause(s.ctx), s.draining.Load()
+	if !s.broken() {
+		cause, interrupted = nil, false
+		if s.halted.Load() {
+			runErr = nil
+		}
+	}
 	var listErr error
-	if s.list != nil && !s.halted.Load() {
+	if s.list != nil && !s.broken() {
 		listErr = s.list.Err()
 	}
 	switch {
 	case outErr != nil:
 		return runtimeError("cannot write to %s: %s; %s whole records were written before; give another file to -o, or make room, and scan the rest of the list",
 			s.where(), output.Reason(outErr), progress.Count(s.out.Lines()))
-	case s.draining.Load():
+	case interrupted:
 		return &exit{status: exitInterrupted}
 	case errors.Is(cause, errMaxTime):
 		return runtimeError("stopped after %s (--max-time): %s inputs checked, %s under way given up, the rest of the list not begun",

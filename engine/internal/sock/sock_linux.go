@@ -173,6 +173,9 @@ func (c *Conn) connectOnce(fd uintptr) bool {
 		case unix.EINPROGRESS, unix.EINTR: // EINTR leaves the attempt under way too (connect(2))
 			return false
 		default:
+			if errno == unix.EADDRNOTAVAIL && !hasSource(c.remote) {
+				errno = unix.ENETUNREACH
+			}
 			c.outE = os.NewSyscallError("connect", errno)
 			return true
 		}
@@ -340,6 +343,22 @@ func (c *Conn) writeOnce(fd uintptr) bool {
 		}
 	}
 	return true
+}
+
+// hasSource reports whether this machine has an address to reach remote from. Where it has none, as for
+// IPv6 with IPv6 switched off, connect gives the same error as for a shortage of ports; a UDP socket,
+// which sends nothing, tells them apart.
+func hasSource(remote netip.AddrPort) bool {
+	family := unix.AF_INET
+	if remote.Addr().Is6() {
+		family = unix.AF_INET6
+	}
+	fd, err := unix.Socket(family, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return true // not known: a shortage, then
+	}
+	defer unix.Close(fd)
+	return withAddr(unix.SYS_CONNECT, uintptr(fd), remote) != unix.EADDRNOTAVAIL
 }
 
 // ToItself reports whether the connection leads to itself: the kernel may choose as the local port the

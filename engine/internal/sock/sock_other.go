@@ -29,13 +29,14 @@ type Conn struct {
 	err    error
 
 	mu       sync.Mutex
-	deadline time.Time // for Await, and handed to tcp when it stands
+	deadline time.Time     // for Await, and handed to tcp when it stands
+	moved    chan struct{} // closed and replaced when deadline changes
 }
 
 // Open prepares a connection to addr. Nothing is sent before Await.
 func Open(addr netip.AddrPort, opt Options) (*Conn, error) {
 	addr = netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port())
-	c := &Conn{remote: addr, opt: opt, done: make(chan struct{})}
+	c := &Conn{remote: addr, opt: opt, done: make(chan struct{}), moved: make(chan struct{})}
 	if opt.Source.IsValid() {
 		c.dialer.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(opt.Source, 0))
 	}
@@ -60,23 +61,29 @@ func (c *Conn) dial() {
 // it may then be called again.
 func (c *Conn) Await() (Established, error) {
 	c.once.Do(func() { go c.dial() })
-	c.mu.Lock()
-	deadline := c.deadline
-	c.mu.Unlock()
-	var expired <-chan time.Time
-	if !deadline.IsZero() {
+	for {
+		c.mu.Lock()
+		deadline, moved := c.deadline, c.moved
+		c.mu.Unlock()
+		var expired <-chan time.Time
 		timer := time.NewTimer(time.Until(deadline))
-		defer timer.Stop()
-		expired = timer.C
-	}
-	select {
-	case <-c.done:
-		if c.err == nil && !deadline.IsZero() {
-			_ = c.tcp.SetDeadline(deadline)
+		if !deadline.IsZero() {
+			expired = timer.C
 		}
-		return c.est, c.err
-	case <-expired:
-		return Established{}, os.ErrDeadlineExceeded
+		select {
+		case <-c.done:
+			timer.Stop()
+			if c.err == nil {
+				c.mu.Lock()
+				_ = c.tcp.SetDeadline(c.deadline)
+				c.mu.Unlock()
+			}
+			return c.est, c.err
+		case <-expired:
+			return Established{}, os.ErrDeadlineExceeded
+		case <-moved:
+			timer.Stop()
+		}
 	}
 }
 
@@ -98,8 +105,12 @@ func (c *Conn) Read(p []byte) (int, error) {
 	return tcp.Read(p)
 }
 
-// Pending always reports false: package net cannot peek.
-func (c *Conn) Pending() bool { return false }
+// Pending reports whether a read would return at once, where the system can peek; where it cannot, it
+// reports true: a connection on which bytes may lie that nobody asked for must not be used again.
+func (c *Conn) Pending() bool {
+	tcp, err := c.stream()
+	return err != nil || pending(tcp)
+}
 
 // Write writes all of p.
 func (c *Conn) Write(p []byte) (int, error) {
@@ -124,6 +135,8 @@ func (c *Conn) Close() error {
 func (c *Conn) set(t time.Time, to func(*net.TCPConn, time.Time) error) error {
 	c.mu.Lock()
 	c.deadline = t
+	close(c.moved)
+	c.moved = make(chan struct{})
 	c.mu.Unlock()
 	tcp, err := c.stream()
 	if err != nil || tcp == nil {

@@ -106,13 +106,16 @@ func (l *Lab) Close() error {
 
 // Dial tells where the lab really listens for an address from a URL of [Pages]: a loopback address
 // with port 80 leads to HTTP, with 443 to HTTPS; other ports of the table to where they refuse or
-// speak SSH; IPv6 loopback, where the lab does not listen, refuses. Every other address is returned
-// as it is. It is for engine.Config.DialAddr.
+// speak SSH; IPv6 loopback, where the lab does not listen, refuses. So does every address that is not
+// loopback: a scan of the lab stays on this machine, whatever its list says. It is for
+// engine.Config.DialAddr.
 func (l *Lab) Dial(a netip.AddrPort) netip.AddrPort {
 	real, mapped := l.listener(a.Port())
 	addr := a.Addr().Unmap()
 	switch {
-	case !mapped || !addr.IsLoopback() && addr != publicAddr:
+	case !addr.IsLoopback() && (addr != publicAddr || !mapped):
+		return l.refused
+	case !mapped:
 		return a
 	case addr.Is6():
 		return l.refused

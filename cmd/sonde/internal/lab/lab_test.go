@@ -274,9 +274,9 @@ func TestDialLeadsIntoTheLabAndNothingElse(t *testing.T) {
 		"[::1]:80":              l.refused,
 		"127.0.0.1:8080":        same,
 		"[::1]:8080":            same,
-		"192.0.2.80:8080":       same,
-		"192.0.2.81:80":         same,
-		"10.0.0.1:443":          same,
+		"192.0.2.80:8080":       l.refused,
+		"192.0.2.81:80":         l.refused,
+		"10.0.0.1:443":          l.refused,
 	} {
 		addr := netip.MustParseAddrPort(in)
 		if want == same {

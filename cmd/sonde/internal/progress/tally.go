@@ -92,25 +92,11 @@ func (t *Tally) record(row int, d time.Duration) {
 	}
 }
 
-// Failures returns the number of results that failed, redirect errors included.
-func (t *Tally) Failures() int64 {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.RedirectErrors + t.Failed
-}
-
 // Inputs returns the number of inputs that were added or skipped.
 func (t *Tally) Inputs() (done, skipped int64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.Done, t.Skipped
-}
-
-// ExpectMissed returns the number of final responses without the expected text.
-func (t *Tally) ExpectMissed() int64 {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.ExpectMissing
 }
 
 // glance is what the live line shows.

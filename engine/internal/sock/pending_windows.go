@@ -1,0 +1,5 @@
+package sock
+
+import "net"
+
+func pending(*net.TCPConn) bool { return true }

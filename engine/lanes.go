@@ -9,12 +9,16 @@ import "sync"
 type lanes struct {
 	limit  int // requests to one host; <= 0: no limit
 	window int // jobs that may wait before add blocks
+	most   int // workers; as many jobs again may wait for nothing but a worker
 
-	mu     sync.Mutex
-	room   sync.Cond // signalled when a job stops waiting
-	byHost map[string]*lane
-	free   []*lane // have jobs and a place for them
-	queued int     // jobs in all lanes
+	mu      sync.Mutex
+	room    sync.Cond // add waits here
+	blocked bool      // it does
+	byHost  map[string]*lane
+	free    []*lane // have jobs and a place for them
+	queued  int     // jobs in all lanes
+	backlog int     // of these, added when they had a place and every worker was busy
+	workers int     // that are busy
 }
 
 type lane struct {
@@ -25,25 +29,34 @@ type lane struct {
 	isFree  bool  // stands in lanes.free
 }
 
-func newLanes(limit, window int) *lanes {
-	l := &lanes{limit: limit, window: window, byHost: make(map[string]*lane)}
+func newLanes(limit, window, most int) *lanes {
+	l := &lanes{limit: limit, window: window, most: most, byHost: make(map[string]*lane)}
 	l.room.L = &l.mu
 	return l
 }
 
-// add puts j at the end of its host's lane. It blocks while too many jobs wait. It reports whether a
-// worker could start one at once; the caller then sees to it that a worker asks next.
+// add puts j at the end of its host's lane. It blocks while too many jobs wait. It reports whether one
+// more worker should begin: it counts as busy from now on, and asks next.
 func (l *lanes) add(j job) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for l.queued >= l.window {
+	for l.queued >= l.window || l.backlog >= l.most {
+		l.blocked = true
 		l.room.Wait()
 	}
 	ln := l.lane(j.loc.host)
 	ln.jobs = append(ln.jobs, j)
 	l.queued++
 	l.offer(ln)
-	return ln.isFree
+	switch {
+	case !ln.isFree:
+		return false
+	case l.workers < l.most:
+		l.workers++
+		return true
+	}
+	l.backlog++
+	return false
 }
 
 // move takes the check of j, which is running, from one lane to another. It reports true when there is
@@ -71,7 +84,7 @@ func (l *lanes) leave(host string) {
 }
 
 // next takes a place for the job that waits longest where there is one, and returns the job: the
-// caller runs it.
+// worker that asked runs it. A worker that gets none has ended.
 func (l *lanes) next() (job, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -93,13 +106,26 @@ func (l *lanes) next() (job, bool) {
 		*queue = (*queue)[1:]
 		ln.busy++
 		l.queued--
-		l.room.Signal()
+		l.backlog = max(0, l.backlog-1)
+		l.unblock()
 		return j, true
 	}
+	l.workers--
+	l.backlog = 0
+	l.unblock()
 	return job{}, false
 }
 
 // The methods below want mu held.
+
+// unblock lets add go on when half of the backlog is gone: waking it for each job would cost a switch
+// of goroutines a job.
+func (l *lanes) unblock() {
+	if l.blocked && l.queued < l.window && l.backlog <= l.most/2 {
+		l.blocked = false
+		l.room.Signal()
+	}
+}
 
 func (l *lanes) lane(host string) *lane {
 	ln := l.byHost[host]

@@ -85,7 +85,7 @@ func TestRedirectsBetweenLanesNeverDeadlock(t *testing.T) {
 		{3, 16, 3, 2, 1000},
 		{4, 8, 5, 64, 3000},
 	} {
-		r := &laneRun{t: t, l: newLanes(c.limit, c.window), limit: int64(c.limit), busy: make([]atomic.Int64, c.hosts),
+		r := &laneRun{t: t, l: newLanes(c.limit, c.window, c.workers), limit: int64(c.limit), busy: make([]atomic.Int64, c.hosts),
 			ran: make([]atomic.Int64, c.jobs), workers: make(chan struct{}, c.workers)}
 		for h := range c.hosts {
 			r.hosts = append(r.hosts, fmt.Sprintf("host%d", h))
@@ -113,6 +113,41 @@ func TestRedirectsBetweenLanesNeverDeadlock(t *testing.T) {
 	}
 }
 
+func TestNoMoreWorkersThanAsked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLanes(-1, 100, 2)
+		for n := int64(1); n <= 4; n++ {
+			if begins := l.add(laneJob(n, "a")); begins != (n <= 2) {
+				t.Fatalf("job %d: a worker begins is %v", n, begins)
+			}
+		}
+		added := make(chan bool, 1)
+		go func() { added <- l.add(laneJob(5, "a")) }()
+		synctest.Wait()
+		if len(added) != 0 {
+			t.Fatal("two workers, two jobs for them and two that wait: a fifth is too many")
+		}
+		wantNext(t, l, 1)
+		if <-added {
+			t.Fatal("a third worker")
+		}
+		for n := int64(2); n <= 5; n++ {
+			l.leave("a")
+			wantNext(t, l, n)
+		}
+		l.leave("a")
+		wantNext(t, l, 0)
+		wantNext(t, l, 0)
+		if !l.add(laneJob(6, "a")) {
+			t.Fatal("both workers have ended, and none begins")
+		}
+		wantNext(t, l, 6)
+		l.leave("a")
+		wantNext(t, l, 0)
+		settled(t, l)
+	})
+}
+
 // wantNext takes the next job, which must be n; 0 means that there is none.
 func wantNext(t *testing.T, l *lanes, n int64) {
 	t.Helper()
@@ -122,7 +157,7 @@ func wantNext(t *testing.T, l *lanes, n int64) {
 }
 
 func TestAJobStartsWhenItsHostHasAPlace(t *testing.T) {
-	l := newLanes(2, 10)
+	l := newLanes(2, 10, 9)
 	for n := int64(1); n <= 5; n++ {
 		if !l.add(laneJob(n, "a")) {
 			t.Fatal("two places are free, and nobody is told")
@@ -150,7 +185,7 @@ func TestAJobStartsWhenItsHostHasAPlace(t *testing.T) {
 }
 
 func TestLeavingALaneNeverForgetsAJob(t *testing.T) {
-	l := newLanes(1, 10)
+	l := newLanes(1, 10, 9)
 	l.add(laneJob(1, "a"))
 	wantNext(t, l, 1)
 	l.add(laneJob(2, "a"))
@@ -169,7 +204,7 @@ func TestLeavingALaneNeverForgetsAJob(t *testing.T) {
 }
 
 func TestARedirectGoesBeforeJobsThatWereNotStarted(t *testing.T) {
-	l := newLanes(1, 10)
+	l := newLanes(1, 10, 9)
 	l.add(laneJob(1, "a"))
 	l.add(laneJob(2, "b"))
 	wantNext(t, l, 1)
@@ -193,7 +228,7 @@ func TestARedirectGoesBeforeJobsThatWereNotStarted(t *testing.T) {
 
 func TestAddBlocksWhileTooManyWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := newLanes(1, 2)
+		l := newLanes(1, 2, 9)
 		l.add(laneJob(1, "a"))
 		l.add(laneJob(2, "a"))
 		added := make(chan bool, 1)
@@ -218,7 +253,7 @@ func TestAddBlocksWhileTooManyWait(t *testing.T) {
 
 func TestNoLimitMeansAPlaceForAll(t *testing.T) {
 	for limit, host := range map[int]string{0: "a", -1: "a", 1: ""} { // an input that is no URL has no host
-		l := newLanes(limit, 10)
+		l := newLanes(limit, 10, 99)
 		for n := int64(1); n <= 10; n++ {
 			l.add(laneJob(n, host))
 		}

@@ -65,7 +65,7 @@ type job struct {
 // The error is ErrClosed after Close, that of ctx, or nil; what happens to a target is never an error
 // of Run. A panic of emit, Guard or DialAddr ends the Run and goes on in Run's caller.
 func (e *Engine) Run(ctx context.Context, targets iter.Seq[Target], emit func(*Result)) error {
-	r := &run{engine: e, emit: emit, lanes: newLanes(e.cfg.HostConcurrency, laneWindow)}
+	r := &run{engine: e, emit: emit, lanes: newLanes(e.cfg.HostConcurrency, laneWindow, e.cfg.Concurrency)}
 	r.ctx, r.cancel = context.WithCancel(ctx)
 	defer r.cancel()
 	r.taking, r.drain = context.WithCancel(r.ctx)
@@ -113,7 +113,7 @@ func (r *run) dispatch(targets iter.Seq[Target]) {
 		r.jobs.Add(1)
 		r.engine.queued.Add(1)
 		if r.lanes.add(j) {
-			// Invoke blocks until a worker is free; by then another may have taken the job. It fails
+			// The pool has as many workers as the lanes count, so this does not wait for one. It fails
 			// only on a closed pool, and this one is closed after the last job.
 			_ = r.pool.Invoke(struct{}{})
 		}

@@ -83,17 +83,18 @@ func (l *lanes) leave(host string) {
 	l.mu.Unlock()
 }
 
-// next takes a place for the job that waits longest where there is one, and returns the job: the
-// worker that asked runs it. A worker that gets none has ended.
+// next takes a place for a job in the lanes where there is one, lane by lane in turn, and returns the
+// job: the worker that asked runs it. A worker that gets none has ended.
 func (l *lanes) next() (job, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for len(l.free) > 0 {
 		ln := l.free[0]
+		l.free[0] = nil
+		l.free = l.free[1:]
+		ln.isFree = false
 		if !l.hasPlace(ln) || ln.waiting() == 0 {
 			// A redirect took the place: whoever leaves brings the lane back.
-			l.free = l.free[1:]
-			ln.isFree = false
 			l.forget(ln)
 			continue
 		}
@@ -105,6 +106,7 @@ func (l *lanes) next() (job, bool) {
 		(*queue)[0] = job{}
 		*queue = (*queue)[1:]
 		ln.busy++
+		l.offer(ln)
 		l.queued--
 		l.backlog = max(0, l.backlog-1)
 		l.unblock()
@@ -128,6 +130,9 @@ func (l *lanes) unblock() {
 }
 
 func (l *lanes) lane(host string) *lane {
+	if l.limit <= 0 {
+		host = "" // one lane for all, in the order of the inputs
+	}
 	ln := l.byHost[host]
 	if ln == nil {
 		ln = &lane{host: host}
@@ -150,7 +155,7 @@ func (l *lanes) offer(ln *lane) {
 }
 
 func (l *lanes) vacate(host string) {
-	ln := l.byHost[host]
+	ln := l.lane(host)
 	ln.busy--
 	l.offer(ln)
 	l.forget(ln)

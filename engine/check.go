@@ -248,6 +248,8 @@ func (c *check) fail(kind Kind, phase Phase, cause error, format string, args ..
 	if err.Timeout() {
 		// We may be late to see it; the phase ended with its deadline.
 		at = min(at, c.until.Sub(c.res.Start))
+	} else if c.clock.open < PhaseProcess {
+		c.clock.stamped(false) // a refusal or a reset carries no stamp
 	}
 	c.clock.end(at)
 	if c.ctx.Err() != nil {

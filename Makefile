@@ -4,7 +4,7 @@ GO          ?= go
 STATICCHECK  = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK  = golang.org/x/vuln/cmd/govulncheck@v1.9.0
 BENCHSTAT    = golang.org/x/perf/cmd/benchstat@v0.0.0-20260908200009-22c9c6c9d4da
-FUZZTIME    ?= 2s
+FUZZ        ?= 20000x
 ARGS        ?=
 
 .PHONY: scan test build vet lint race cross fuzz bench vuln clean
@@ -36,17 +36,14 @@ cross:
 	GOOS=darwin GOARCH=arm64 $(GO) vet ./wire ./resolver ./engine/...
 	GOOS=windows GOARCH=amd64 $(GO) vet ./wire ./resolver ./engine/...
 
+# vet has run; and a program with the race detector sleeps for a second at its end unless told not to.
 race:
-	$(GO) test -race ./...
+	GORACE=atexit_sleep_ms=0 $(GO) test -vet=off -race ./...
 
-# A short run of each fuzz target; FUZZTIME=10m for a long one.
+# A short run of each fuzz target; FUZZ=10m for a long one. Counted, not timed: in Go before 1.27 a timed
+# run may fail with a bare "context deadline exceeded" at its end (golang/go#75804).
 fuzz:
-	@for file in $$(grep -rl --include='*_test.go' '^func Fuzz' .); do \
-		for target in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\).*/\1/p' $$file); do \
-			echo "fuzz $$(dirname $$file) $$target"; \
-			$(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 5x $$(dirname $$file) > .fuzz.log 2>&1 || { cat .fuzz.log; rm -f .fuzz.log; exit 1; }; \
-		done; \
-	done; rm -f .fuzz.log
+	.ci/fuzz $(FUZZ)
 
 # sonde beside its peers; compare with: go run $(BENCHSTAT) -col /client bench.txt
 bench:
@@ -56,4 +53,4 @@ vuln:
 	$(GO) run $(GOVULNCHECK) ./...
 
 clean:
-	rm -rf bin results.jsonl bench.txt .fuzz.log
+	rm -rf bin results.jsonl bench.txt .fuzz

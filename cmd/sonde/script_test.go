@@ -40,6 +40,8 @@ func TestScripts(t *testing.T) {
 				return err
 			}
 			env.Defer(release)
+			// A program with the race detector otherwise sleeps for a second at its end.
+			env.Setenv("GORACE", "atexit_sleep_ms=0")
 			env.Setenv("ORIGIN", "http://"+server.Addr().String())
 			env.Setenv("REFUSED", "http://"+refused.String())
 			return nil

@@ -2,7 +2,6 @@ package engine
 
 import (
 	"net/netip"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -12,97 +11,6 @@ import (
 )
 
 const okHead = "HTTP/1.1 200 OK\r\nServer: s/1\r\nContent-Type: text/plain\r\n"
-
-// rawCases are the rows of the framing table: what arrives on a fresh connection, then EOF.
-var rawCases = []struct {
-	name      string
-	in        string
-	status    int
-	kind      Kind
-	anomalies string
-	body      int64
-}{
-	{name: "no reason phrase", in: "HTTP/1.1 200\r\n\r\n", status: 200},
-	{name: "two spaces", in: "HTTP/1.1  200 OK\r\n\r\n", status: 200, anomalies: "status_line_space"},
-	{name: "letters after the code", in: "HTTP/1.1 200X\r\n\r\n", kind: KindReceiveStatusLine},
-	{name: "HTP", in: "HTP/1.1 200\r\n\r\n", kind: KindReceiveNotHTTP},
-	{name: "version 5.6", in: "HTTP/5.6 200 OK\r\n\r\n", kind: KindReceiveVersion},
-	{name: "version 1.2", in: "HTTP/1.2 200 OK\r\n\r\n", status: 200, anomalies: "version_minor"},
-	{name: "code 1000", in: "HTTP/1.1 1000 OK\r\n\r\n", kind: KindReceiveStatusCode},
-	{name: "code 999", in: "HTTP/1.1 999 OK\r\n\r\n", status: 999, anomalies: "status_range"},
-	{name: "empty line first", in: "\r\nHTTP/1.1 200 OK\r\n\r\n", status: 200, anomalies: "leading_crlf"},
-	{name: "garbage", in: "<html>hello</html>", kind: KindReceiveHTTP09},
-	{name: "SSH banner", in: "SSH-2.0-OpenSSH_9.2\r\n", kind: KindReceiveNotHTTP},
-	{name: "nothing", in: "", kind: KindReceiveEmptyReply},
-	{name: "cut in the head", in: "HTTP/1.1 200 OK\r\nServer: x", status: 200, kind: KindReceiveHeadTruncated},
-	{name: "NUL in a field", in: "HTTP/1.1 200 OK\r\nA: \x00\r\n\r\n", status: 200, kind: KindReceiveHeader},
-	{name: "bare LF", in: "HTTP/1.1 200 OK\nContent-Length: 2\n\nhi", status: 200, anomalies: "bare_lf", body: 2},
-	{name: "obs-fold", in: "HTTP/1.1 200 OK\r\nA: b\r\n c\r\n\r\n", status: 200, anomalies: "obs_fold"},
-	{name: "no colon", in: "HTTP/1.1 200 OK\r\nabc\r\n\r\n", status: 200, anomalies: "bad_field_line"},
-	{name: "space before colon", in: "HTTP/1.1 200 OK\r\nA : b\r\n\r\n", status: 200, anomalies: "space_before_colon"},
-	{name: "same length twice", in: "HTTP/1.1 200 OK\r\nContent-Length: 2, 2\r\n\r\nhi", status: 200, anomalies: "repeated_content_length", body: 2},
-	{name: "two lengths", in: "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nhi", status: 200, kind: KindReceiveContentLength},
-	{name: "body cut", in: okHead + "Content-Length: 9223372036854775807\r\n\r\nsix by", status: 200, kind: KindReceiveBodyTruncated, body: 6},
-	{name: "length and chunked", in: okHead + "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n", status: 200, anomalies: "length_and_chunked", body: 2},
-	{name: "unknown coding", in: okHead + "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", status: 200, kind: KindReceiveTransferEncoding},
-	{name: "chunked on 1.0", in: "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n", status: 200, anomalies: "chunked_http10", body: 2},
-	{name: "bad chunk", in: okHead + "Transfer-Encoding: chunked\r\n\r\n0x2\r\nhi\r\n0\r\n\r\n", status: 200, kind: KindReceiveChunk},
-	{name: "chunk cut", in: okHead + "Transfer-Encoding: chunked\r\n\r\n5\r\nhi", status: 200, kind: KindReceiveBodyTruncated, body: 2},
-	{name: "chunk overhead", in: okHead + "Transfer-Encoding: chunked\r\n\r\n2;" + strings.Repeat("a", 17<<10) + "\r\nhi\r\n0\r\n\r\n", status: 200, kind: KindReceiveChunkOverhead},
-	{name: "extra bytes", in: okHead + "Content-Length: 2\r\n\r\nhiHTTP/1.1 500 no\r\n\r\n", status: 200, anomalies: "extra_bytes", body: 2},
-	{name: "204 with a length", in: "HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n", status: 204},
-	{name: "interim", in: "HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n" + okHead + "Content-Length: 2\r\n\r\nhi", status: 200, body: 2},
-	{name: "17 interim", in: strings.Repeat("HTTP/1.1 102 P\r\n\r\n", 17) + okHead + "\r\n", kind: KindReceiveTooMany1xx},
-	{name: "100 then garbage", in: "HTTP/1.1 100 Continue\r\n\r\nSSH-2.0-x\r\n", kind: KindReceiveNotHTTP},
-	{name: "100 then a page", in: "HTTP/1.1 100 Continue\r\n\r\n<html>hi</html>", kind: KindReceiveNotHTTP},
-	{name: "100 then nothing", in: "HTTP/1.1 100 Continue\r\n\r\n", kind: KindReceiveHeadTruncated},
-	{name: "101", in: "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n", status: 101, kind: KindReceiveUnexpectedUpgrade},
-	{name: "to EOF", in: "HTTP/1.0 200 OK\r\n\r\nhello", status: 200, body: 5},
-	{name: "head too large", in: "HTTP/1.1 200 OK\r\nA: " + strings.Repeat("a", 300<<10), status: 200, kind: KindReceiveHeadTooLarge},
-}
-
-// Each row over a real socket: in one write, and byte by byte where that is short.
-func TestEachAnswerHasItsOutcome(t *testing.T) {
-	for _, tc := range rawCases {
-		for _, size := range []int{len(tc.in), 1, 7} {
-			if size == 0 || size < len(tc.in) && len(tc.in) > 1<<10 {
-				continue
-			}
-			if tc.anomalies == "extra_bytes" && size < len(tc.in) {
-				continue // what comes after the last byte of the body is seen only if it came with it
-			}
-			srv := serve(t, func(c *origin.Conn, _ *origin.Request) {
-				c.WriteSplit(tc.in, max(size, 1))
-				c.CloseWrite()
-			})
-			e := newEngine(t, Config{})
-			r := probe(t, e, srv.Addr().String())
-			name := slices.Collect(r.Anomalies.Names())
-			if r.StatusCode != tc.status || strings.Join(name, ",") != tc.anomalies || r.BodyBytes != tc.body {
-				t.Errorf("%s in pieces of %d: status %d, anomalies %v, %d body bytes", tc.name, size, r.StatusCode, name, r.BodyBytes)
-			}
-			expect(t, r, tc.kind, tc.status)
-		}
-		if tc.in == "" {
-			srv := serve(t, func(c *origin.Conn, _ *origin.Request) { c.CloseWrite() })
-			expect(t, probe(t, newEngine(t, Config{}), srv.Addr().String()), tc.kind, 0)
-		}
-	}
-}
-
-func TestStrictMakesAnErrorOfAnAnomaly(t *testing.T) {
-	e := newEngine(t, Config{Strict: true})
-	for _, tc := range rawCases {
-		if tc.anomalies == "" {
-			continue
-		}
-		srv := serve(t, origin.SendAndClose(tc.in))
-		r := probe(t, e, srv.Addr().String())
-		if !r.Failed || r.StatusCode != tc.status || !strings.Contains(r.Err.Text, tc.anomalies) {
-			t.Errorf("%s: failed %v, status %d, %v", tc.name, r.Failed, r.StatusCode, r.Err)
-		}
-	}
-}
 
 func TestResetKeepsTheStatusOnceItsLineWasRead(t *testing.T) {
 	for _, tc := range []struct {

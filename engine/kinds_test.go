@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/sondeprobe/sonde/bench/origin"
+	"github.com/sondeprobe/sonde/bench/vectors"
 	"github.com/sondeprobe/sonde/resolver"
 )
 
@@ -69,16 +70,18 @@ func sending(end func(*origin.Conn)) producer {
 	}
 }
 
-// rawKinds are producers from the framing table, by kind.
-func rawKinds(into map[Kind]producer) {
-	for _, tc := range rawCases {
-		if tc.kind != KindNone {
-			into[tc.kind] = answering(tc.in)
+// vectorKinds are producers from the project's vectors.
+func vectorKinds(t *testing.T, into map[Kind]producer) {
+	for _, v := range vectors.Responses(t) {
+		for _, kind := range Kinds() {
+			if kind.String() == v.Kind {
+				into[kind] = answering(string(v.In + v.After))
+			}
 		}
 	}
 }
 
-func producers() map[Kind]producer {
+func producers(t *testing.T) map[Kind]producer {
 	authority := origin.NewAuthority()
 	withCert := func(cfg origin.Config) origin.Config { cfg.Handler = origin.Respond(200, ""); return cfg }
 	all := map[Kind]producer{
@@ -178,12 +181,12 @@ func producers() map[Kind]producer {
 			return newEngine(t, Config{}).Check(ctx, Target{Input: "http://127.0.0.1/"}).Err
 		},
 	}
-	rawKinds(all)
+	vectorKinds(t, all)
 	return all
 }
 
 func TestEveryKindOfTheClosedListCanBeProduced(t *testing.T) {
-	make := producers()
+	make := producers(t)
 	for _, kind := range Kinds() {
 		produce := make[kind]
 		if produce == nil {

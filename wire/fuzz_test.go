@@ -3,14 +3,16 @@ package wire
 import (
 	"bytes"
 	"testing"
+
+	"github.com/sondeprobe/sonde/bench/vectors"
 )
 
 // A parse never panics, gives the same result however the input is cut, does not
 // write to the input, stays inside it, and agrees with the slow parser.
 func FuzzResponseHead(f *testing.F) {
-	for _, row := range headRows {
-		if len(row.in) < 1<<10 {
-			f.Add([]byte(row.in), uint16(len(row.in)/2), uint16(0), uint8(0))
+	for _, v := range vectors.Responses(f) {
+		if in := v.In + v.After; len(in) < 1<<10 {
+			f.Add([]byte(in), uint16(len(in)/2), uint16(0), uint8(0))
 		}
 	}
 	f.Add([]byte(nginxHead), uint16(100), uint16(64), uint8(3))
@@ -61,8 +63,10 @@ func fuzzFraming(t *testing.T, in []byte) {
 // Decoding never panics, consumes no more than it was given, gives the same
 // result however the input is cut, and agrees with the slow decoder.
 func FuzzChunked(f *testing.F) {
-	for _, row := range chunkedRows {
-		f.Add([]byte(row.in), uint16(len(row.in)/2))
+	for _, v := range vectors.Responses(f) {
+		if body, ok := chunkedPart(v); ok && len(body) < 1<<10 {
+			f.Add(body, uint16(len(body)/2))
+		}
 	}
 	f.Fuzz(func(t *testing.T, in []byte, cut uint16) {
 		given := bytes.Clone(in)

@@ -3,6 +3,8 @@ package wire
 import (
 	"syscall"
 	"testing"
+
+	"github.com/sondeprobe/sonde/bench/vectors"
 )
 
 // guard holds memory that ends at a page which cannot be touched: a read past
@@ -48,9 +50,12 @@ func (g *guard) protect(t *testing.T, prot int) {
 func TestParseHeadStaysInsideInput(t *testing.T) {
 	g := newGuard(t, 16<<10)
 	var h ResponseHead
-	for _, row := range headRows {
-		for end := range len(row.in) + 1 {
-			g.place(t, []byte(row.in[:end]), func(b []byte) {
+	for _, v := range vectors.Responses(t) {
+		if len(v.In) > 1<<10 {
+			continue
+		}
+		for end := range len(v.In) + 1 {
+			g.place(t, []byte(v.In[:end]), func(b []byte) {
 				h.Reset()
 				if _, err := h.Parse(b, Limits{}); err == ErrIncomplete {
 					h.EOF(b)
@@ -59,8 +64,8 @@ func TestParseHeadStaysInsideInput(t *testing.T) {
 		}
 		// Resumed, with the end of what is there at the guard each time.
 		h.Reset()
-		for end := range len(row.in) + 1 {
-			g.place(t, []byte(row.in[:end]), func(b []byte) {
+		for end := range len(v.In) + 1 {
+			g.place(t, []byte(v.In[:end]), func(b []byte) {
 				if n, err := h.Parse(b, Limits{}); err == nil && n <= len(b) {
 					for _, f := range h.Fields {
 						_ = f.AppendValue(nil)
@@ -73,9 +78,13 @@ func TestParseHeadStaysInsideInput(t *testing.T) {
 
 func TestChunkedStaysInsideInput(t *testing.T) {
 	g := newGuard(t, 4<<10)
-	for _, row := range chunkedRows {
-		for end := range len(row.in) + 1 {
-			g.place(t, []byte(row.in[:end]), func(b []byte) {
+	for _, v := range vectors.Responses(t) {
+		in, ok := chunkedPart(v)
+		if !ok || len(in) > 1<<10 {
+			continue
+		}
+		for end := range len(in) + 1 {
+			g.place(t, in[:end], func(b []byte) {
 				var c Chunked
 				for len(b) > 0 && !c.Done() {
 					data, n, err := c.Next(b)

@@ -94,7 +94,7 @@ func (c *check) feedBody(end int) *Error {
 		}
 		if b.done() {
 			c.res.BodyComplete = true
-			b.reusable = used == len(rest) && b.framing.Persistent
+			b.reusable = b.framing.Persistent // unless bytes follow: an anomaly
 			if used == len(rest) {
 				return nil
 			}

@@ -50,10 +50,13 @@ type check struct {
 	waiting *sock.Conn // the socket that abort must wake
 }
 
-const startBuffer = 4 << 10
+const (
+	startBuffer  = 4 << 10 // bytes for a response head
+	startRequest = 512
+)
 
 func newCheck(e *Engine) *check {
-	return &check{engine: e, out: make([]byte, 0, 512), in: make([]byte, 0, startBuffer)}
+	return &check{engine: e, out: make([]byte, 0, startRequest), in: make([]byte, 0, startBuffer)}
 }
 
 // begin makes the state ready for another target.
@@ -229,8 +232,19 @@ func (c *check) finish(err *Error) {
 		}
 	}
 	c.res.Failed, c.res.Err = err != nil, err
-	if cap(c.in) > 64<<10 {
-		c.in = make([]byte, 0, startBuffer)
+	c.shrink()
+}
+
+// shrink gives back what a hostile answer made grow: a thousand of these states wait for the next check.
+func (c *check) shrink() {
+	if cap(c.in) > 4*startBuffer {
+		c.in, c.head = make([]byte, 0, startBuffer), wire.ResponseHead{}
+	}
+	if cap(c.out) > 4*startBuffer {
+		c.out = make([]byte, 0, startRequest)
+	}
+	if cap(c.body.content) > bodyBuffer {
+		c.body.content = nil
 	}
 }
 

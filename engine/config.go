@@ -41,7 +41,7 @@ type Config struct {
 	// ForbidDowngrade makes a redirect from https to http an error, KindRedirectDowngrade, in place
 	// of an anomaly.
 	ForbidDowngrade bool
-	// Strict turns every anomaly of the wire into an error.
+	// Strict turns every anomaly into its error, a downgrade too.
 	Strict bool
 
 	// BodyLimit is the number of body bytes, after chunked decoding, that are read before the
@@ -133,6 +133,7 @@ func (c Config) withDefaults() Config {
 	c.Method = orDefault(c.Method, "GET")
 	c.UserAgent = orDefault(c.UserAgent, DefaultUserAgent())
 	c.MaxRedirects = max(0, orDefault(c.MaxRedirects, defaultMaxRedirects))
+	c.ForbidDowngrade = c.ForbidDowngrade || c.Strict
 	c.BodyLimit = max(0, orDefault(c.BodyLimit, defaultBodyLimit))
 	c.Timeout = orDefault(c.Timeout, defaultTimeout)
 	c.ResolveTimeout = orDefault(c.ResolveTimeout, defaultResolveTimeout)

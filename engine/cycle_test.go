@@ -75,27 +75,38 @@ func TestBodyLimitIsNoErrorUnlessAskedFor(t *testing.T) {
 
 // A drip-feeding or silent origin ends at the absolute deadline of its phase, or of the check.
 func TestDeadlinesAreAbsolute(t *testing.T) {
-	drip := func(c *origin.Conn, _ *origin.Request) {
-		c.WriteString("HTTP/1.1 200 OK\r\n")
-		for c.Pause(5 * time.Millisecond) {
-			if _, err := c.WriteString("A: b\r\n"); err != nil {
-				return
+	drip := func(first, piece string) origin.Handler {
+		return func(c *origin.Conn, _ *origin.Request) {
+			c.WriteString(first)
+			for c.Pause(5 * time.Millisecond) {
+				if _, err := c.WriteString(piece); err != nil {
+					return
+				}
 			}
 		}
 	}
+	head := Config{HeadTimeout: 50 * time.Millisecond}
+	all := Config{Timeout: 50 * time.Millisecond}
 	for _, tc := range []struct {
 		name    string
 		handler origin.Handler
 		cfg     Config
 		status  int
 	}{
-		{"silence", origin.Hang, Config{HeadTimeout: 50 * time.Millisecond}, 0},
-		{"a head that drips", drip, Config{HeadTimeout: 50 * time.Millisecond}, 200},
-		{"the check's own", drip, Config{Timeout: 50 * time.Millisecond}, 200},
+		{"silence", origin.Hang, head, 0},
+		{"a status line that drips", drip("HTTP/1.1 200 ", "a"), head, 0},
+		{"a head that drips", drip("HTTP/1.1 200 OK\r\n", "A: b\r\n"), head, 200},
+		{"a field that drips", drip("HTTP/1.1 200 OK\r\nA: ", "b"), head, 200},
+		{"an interim response that drips", drip("HTTP/1.1 100 C\r\n\r\nHTTP/1.1 102 P\r\n", "A: b\r\n"), head, 0},
+		{"the check's own", drip("HTTP/1.1 200 OK\r\n", "A: b\r\n"), all, 200},
+		{"a body that drips", drip(okHead+"\r\n", "b"), all, 200},
+		{"chunks that drip", drip(okHead+"Transfer-Encoding: chunked\r\n\r\n", "1\r\nb\r\n"), all, 200},
+		{"a chunk extension that drips", drip(okHead+"Transfer-Encoding: chunked\r\n\r\n1;", "e"), all, 200},
+		{"trailers that drip", drip(okHead+"Transfer-Encoding: chunked\r\n\r\n0\r\n", "A: b\r\n"), all, 200},
 		{"a body that stops", func(c *origin.Conn, _ *origin.Request) {
 			c.WriteString(okHead + "Content-Length: 5\r\n\r\nhi")
 			c.Hang()
-		}, Config{Timeout: 50 * time.Millisecond}, 200},
+		}, all, 200},
 	} {
 		srv := serve(t, tc.handler)
 		r := probe(t, newEngine(t, tc.cfg), srv.Addr().String())

@@ -13,6 +13,7 @@ import (
 const (
 	maxInterim    = 16       // 1xx responses before a final one
 	maxChainHeads = 1 << 20  // bytes of response heads over all hops
+	maxFieldText  = 1 << 10  // bytes of a field that the Result keeps
 	bodyBuffer    = 16 << 10 // for bodies that do not fit the first buffer
 )
 
@@ -178,13 +179,14 @@ func (c *check) keepHead() {
 	c.keepLocation()
 }
 
-// value returns the first field of that name, as a string of its own; "" for none.
+// value returns the first field of that name, cut to maxFieldText, as a string of its own; "" for none.
 func (c *check) value(name string) string {
 	f, ok := c.head.LookField(name)
+	value := f.Value
 	if ok && f.Folded {
-		return string(f.AppendValue(nil))
+		value = f.AppendValue(nil)
 	}
-	return string(f.Value)
+	return string(value[:min(len(value), maxFieldText)])
 }
 
 // receiveFailed makes the error of a read that brought nothing. The head, if it was begun, knows

@@ -292,9 +292,9 @@ func (w *record) rcode(code int) {
 	w.b = append(w.b, '"')
 }
 
-// appendString appends s as a JSON string. Every control character (C0, DEL, C1) is escaped, and the
-// two line separators that JavaScript once took for line ends; each octet that is no UTF-8 becomes
-// the replacement character.
+// appendString appends s as a JSON string. Every control character (C0, DEL, C1) is escaped, the two line
+// separators that JavaScript once took for line ends, and what turns the direction of a text around: a
+// record may be read on a terminal. Each octet that is no UTF-8 becomes the replacement character.
 func appendString(dst []byte, s string) []byte {
 	dst = append(dst, '"')
 	start := 0
@@ -307,7 +307,7 @@ func appendString(dst []byte, s string) []byte {
 		r, n := rune(c), 1
 		if c >= utf8.RuneSelf {
 			r, n = utf8.DecodeRuneInString(s[i:])
-			if r > 0x9f && r != '\u2028' && r != '\u2029' && (r != utf8.RuneError || n > 1) {
+			if r > 0x9f && !misleads(r) && (r != utf8.RuneError || n > 1) {
 				i += n
 				continue
 			}
@@ -319,6 +319,17 @@ func appendString(dst []byte, s string) []byte {
 	}
 	dst = append(dst, s[start:]...)
 	return append(dst, '"')
+}
+
+// misleads reports whether r is a line separator or has the property Bidi_Control.
+func misleads(r rune) bool {
+	switch {
+	case r < 0x61c || r > 0x2069:
+		return false
+	case r == 0x61c, r == 0x200e, r == 0x200f, r >= 0x2028 && r <= 0x202e, r >= 0x2066:
+		return true
+	}
+	return false
 }
 
 func appendEscape(dst []byte, r rune) []byte {

@@ -19,15 +19,21 @@ var (
 	errUnresolvable = errors.New("no URL")
 )
 
-// keepLocation copies the Location fields of the head before the body takes its buffer.
+// keepLocation copies the Location fields of the head before the body takes its buffer. One that is too
+// long is not copied: it may be as long as a head.
 func (c *check) keepLocation() {
 	c.location, c.locationErr = "", errNoLocation
 	for f := range c.head.All("location") {
-		value := string(f.AppendValue(nil))
+		value := f.Value
+		if f.Folded {
+			value = f.AppendValue(nil)
+		}
 		switch {
+		case len(value) > maxLocation || c.locationErr == errTooLong:
+			c.location, c.locationErr = "", errTooLong
 		case c.locationErr == errNoLocation:
-			c.location, c.locationErr = value, nil
-		case value == c.location:
+			c.location, c.locationErr = string(value), nil
+		case string(value) == c.location:
 			c.hop.Anomalies |= RepeatedLocation
 		default:
 			c.locationErr = errSeveral
@@ -35,9 +41,6 @@ func (c *check) keepLocation() {
 	}
 	if c.location == "" && c.locationErr == nil {
 		c.locationErr = errNoLocation
-	}
-	if len(c.location) > maxLocation {
-		c.locationErr = errTooLong
 	}
 }
 

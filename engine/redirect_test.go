@@ -150,8 +150,10 @@ func TestRedirectErrors(t *testing.T) {
 	if !slices.Contains(slices.Collect(r.Anomalies.Names()), "downgrade") {
 		t.Error("https to http leaves no anomaly")
 	}
-	strict := newSite(t, Config{ForbidDowngrade: true}, pages)
-	expect(t, probe(t, strict.Engine, "https://a.test/secure"), KindRedirectDowngrade, 302)
+	for _, cfg := range []Config{{ForbidDowngrade: true}, {Strict: true}} {
+		expect(t, probe(t, newSite(t, cfg, pages).Engine, "https://a.test/secure"), KindRedirectDowngrade, 302)
+	}
+	expect(t, probe(t, newSite(t, Config{Strict: true}, pages).Engine, "http://a.test/repeated"), KindRedirectMultipleLocation, 302)
 }
 
 func TestMethodAfterARedirect(t *testing.T) {

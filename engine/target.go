@@ -32,9 +32,9 @@ type Result struct {
 
 	HostIP        netip.Addr // address dialled in the last hop; zero when none was
 	StatusCode    int        // last status code received; 0 when none was
-	ContentType   string     // of the last response
+	ContentType   string     // of the last response, at most its first 1,024 bytes
 	ContentLength int64      // Content-Length of the last response; -1 when it gave none
-	WebServer     string     // Server field of the last response
+	WebServer     string     // Server field of the last response, at most its first 1,024 bytes
 	Location      string     // resolved Location of the last response
 
 	Redirects int   // redirections followed

@@ -36,7 +36,7 @@ func feedHead(h *ResponseHead, parts [][]byte, lim Limits) headResult {
 		return r
 	}
 	r.minor, r.reason, r.anomalies = h.Minor, string(h.Reason), h.Anomalies
-	for _, f := range h.Fields {
+	for f := range h.Fields() {
 		r.fields = append(r.fields, string(f.Name)+"="+string(f.AppendValue(nil)))
 	}
 	return r

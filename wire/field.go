@@ -57,10 +57,8 @@ func (h *ResponseHead) Look(name string) (value []byte, ok bool) {
 
 // LookField is Look for the whole field.
 func (h *ResponseHead) LookField(name string) (f Field, ok bool) {
-	for i := range h.Fields {
-		if equalFold(h.Fields[i].Name, name) {
-			return h.Fields[i], true
-		}
+	for f := range h.All(name) {
+		return f, true
 	}
 	return Field{}, false
 }
@@ -69,28 +67,49 @@ func (h *ResponseHead) LookField(name string) (f Field, ok bool) {
 // does not allocate.
 func (h *ResponseHead) All(name string) iter.Seq[Field] {
 	return func(yield func(Field) bool) {
-		for i := range h.Fields {
-			if equalFold(h.Fields[i].Name, name) && !yield(h.Fields[i]) {
+		for i := range h.NumFields() {
+			s := &h.spans[i]
+			if equalFold(h.in[s.name:s.nameEnd], name) && !yield(s.field(h.in)) {
 				return
 			}
 		}
 	}
 }
 
-// span is a Field as offsets, because the buffer may move before the head is
-// complete. 32 bits: Limits caps a head at 2 GiB.
+// Fields yields all fields in wire order. It does not allocate.
+func (h *ResponseHead) Fields() iter.Seq[Field] {
+	return func(yield func(Field) bool) {
+		for i := range h.NumFields() {
+			if !yield(h.spans[i].field(h.in)) {
+				return
+			}
+		}
+	}
+}
+
+// NumFields returns the number of fields: 0 until Parse has returned nil.
+func (h *ResponseHead) NumFields() int {
+	if h.in == nil {
+		return 0
+	}
+	return len(h.spans)
+}
+
+// span is a Field as offsets: the buffer may move before the head is complete,
+// and a hostile head of a thousand fields takes a third of the memory. 32 bits:
+// Limits caps a head at 2 GiB.
 type span struct {
 	name, nameEnd   uint32
 	value, valueEnd uint32
 	folded          bool
 }
 
-// put fills f in its place; a Field that is returned and copied costs a quarter
-// of the whole parse.
-func (s *span) put(f *Field, b []byte) {
-	f.Name = b[s.name:s.nameEnd:s.nameEnd]
-	f.Value = b[s.value:s.valueEnd:s.valueEnd]
-	f.Folded = s.folded
+func (s *span) field(b []byte) Field {
+	return Field{
+		Name:   b[s.name:s.nameEnd:s.nameEnd],
+		Value:  b[s.value:s.valueEnd:s.valueEnd],
+		Folded: s.folded,
+	}
 }
 
 // fieldLine reads the line b[start:end], which is not empty and has lost its

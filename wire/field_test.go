@@ -58,8 +58,31 @@ func TestFieldsCannotGrowIntoTheBuffer(t *testing.T) {
 	if _, err := h.Parse([]byte("HTTP/1.1 200 OK\r\nA: b\r\n\r\n"), Limits{}); err != nil {
 		t.Fatal(err)
 	}
-	f := h.Fields[0]
+	f := h.spans[0].field(h.in)
 	if cap(f.Name) != len(f.Name) || cap(f.Value) != len(f.Value) || cap(h.Reason) != len(h.Reason) {
 		t.Error("an append to a result would overwrite the caller's buffer")
+	}
+}
+
+func TestFieldsComeWithTheWholeHead(t *testing.T) {
+	in := []byte("HTTP/1.1 200 OK\r\nA: 1\r\nB: 2\r\nC: 3\r\n\r\n")
+	var h ResponseHead
+	if _, err := h.Parse(in[:len(in)-1], Limits{}); err != ErrIncomplete || h.NumFields() != 0 {
+		t.Errorf("%d fields before the end: %v", h.NumFields(), err)
+	}
+	if _, ok := h.Look("a"); ok {
+		t.Error("a field before the end")
+	}
+	if _, err := h.Parse(in, Limits{}); err != nil || h.NumFields() != 3 {
+		t.Errorf("%d fields, %v", h.NumFields(), err)
+	}
+	names := ""
+	for f := range h.Fields() {
+		if names += string(f.Name); len(names) == 2 {
+			break
+		}
+	}
+	if names != "AB" {
+		t.Errorf("fields %q", names)
 	}
 }

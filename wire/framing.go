@@ -43,8 +43,8 @@ type Framing struct {
 // connection.
 func (h *ResponseHead) Framing(requestMethod string) (Framing, error) {
 	var m messageFields
-	for i := range h.Fields {
-		m.add(&h.Fields[i])
+	for i := range h.NumFields() {
+		m.add(&h.spans[i], h.in)
 	}
 	if h.bodiless(requestMethod) {
 		return Framing{Body: NoBody, Persistent: h.persistent(&m) && h.plainBodiless(requestMethod, &m)}, nil
@@ -125,19 +125,19 @@ type messageFields struct {
 	keepAlive bool
 }
 
-func (m *messageFields) add(f *Field) {
-	switch len(f.Name) {
+func (m *messageFields) add(s *span, b []byte) {
+	switch name := b[s.name:s.nameEnd]; len(name) {
 	case len("connection"):
-		if equalFold(f.Name, "connection") {
-			m.addConnection(f.Value)
+		if equalFold(name, "connection") {
+			m.addConnection(s.field(b).Value)
 		}
 	case len("content-length"):
-		if equalFold(f.Name, "content-length") {
-			m.addLength(*f)
+		if equalFold(name, "content-length") {
+			m.addLength(s.field(b))
 		}
 	case len("transfer-encoding"):
-		if equalFold(f.Name, "transfer-encoding") {
-			m.addCoding(*f)
+		if equalFold(name, "transfer-encoding") {
+			m.addCoding(s.field(b))
 		}
 	}
 }

@@ -67,7 +67,7 @@ func TestParseHeadStaysInsideInput(t *testing.T) {
 		for end := range len(v.In) + 1 {
 			g.place(t, []byte(v.In[:end]), func(b []byte) {
 				if n, err := h.Parse(b, Limits{}); err == nil && n <= len(b) {
-					for _, f := range h.Fields {
+					for f := range h.Fields() {
 						_ = f.AppendValue(nil)
 					}
 				}

@@ -39,8 +39,8 @@ func (l Limits) fieldLines() int {
 // ResponseHead is the head of a response: status line and field lines (RFC 9112
 // sections 4 and 5). The zero value is ready for use, and one value is meant to
 // be used for many responses. All but StatusCode is valid only after Parse
-// returned nil, and the slices only as long as the caller keeps the buffer that
-// was passed to that call.
+// returned nil, and whatever it gives only as long as the caller keeps the buffer
+// that was passed to that call.
 type ResponseHead struct {
 	// StatusCode is 100 to 999, or 0 as long as no status line has been read.
 	// It stays valid after an error that came after the status line.
@@ -49,9 +49,6 @@ type ResponseHead struct {
 	Minor int
 	// Reason is the reason phrase, maybe empty.
 	Reason []byte
-	// Fields holds the field lines in wire order. Its capacity is used again
-	// by the next response.
-	Fields []Field
 	// Anomalies holds what was tolerated, and grows with Framing.
 	Anomalies Anomaly
 
@@ -62,6 +59,7 @@ type ResponseHead struct {
 	lines    int  // field lines so far
 	reason   span // the reason phrase, as value
 	spans    []span
+	in       []byte // what Parse read, once it returned nil
 }
 
 type stage uint8
@@ -73,9 +71,10 @@ const (
 	stageDone
 )
 
-// Reset makes h ready for another response. It keeps the capacity of Fields.
+// Reset makes h ready for another response. It keeps the memory that it has for
+// the places of fields, 20 bytes for each.
 func (h *ResponseHead) Reset() {
-	*h = ResponseHead{Fields: h.Fields[:0], spans: h.spans[:0]}
+	*h = ResponseHead{spans: h.spans[:0]}
 }
 
 // Parse reads the head of a response from b, which holds all bytes received so
@@ -142,17 +141,11 @@ func (h *ResponseHead) fail(err error) (int, error) {
 	return 0, err
 }
 
-// finish turns offsets into slices of the buffer in its final place.
+// finish keeps the buffer in its final place.
 func (h *ResponseHead) finish(b []byte) {
 	h.stage = stageDone
+	h.in = b
 	h.Reason = b[h.reason.value:h.reason.valueEnd:h.reason.valueEnd]
-	if cap(h.Fields) < len(h.spans) {
-		h.Fields = make([]Field, 0, cap(h.spans))
-	}
-	h.Fields = h.Fields[:len(h.spans)]
-	for i := range h.spans {
-		h.spans[i].put(&h.Fields[i], b)
-	}
 }
 
 // EOF says what it means that the peer closed after b, when the last call of

@@ -125,15 +125,15 @@ func TestParseHeadReusesState(t *testing.T) {
 	if err != nil || h.StatusCode != 103 || h.Anomalies != BadFieldLine {
 		t.Fatalf("%d, %v, %+v", n, err, h)
 	}
-	fields := &h.Fields[0]
-	if n, err = h.Parse(in[n:], Limits{}); err != nil || h.StatusCode != 200 || h.Minor != 0 || h.Anomalies != 0 || len(h.Fields) != 1 {
+	first := &h.spans[0]
+	if n, err = h.Parse(in[n:], Limits{}); err != nil || h.StatusCode != 200 || h.Minor != 0 || h.Anomalies != 0 || h.NumFields() != 1 {
 		t.Fatalf("%d, %v, %+v", n, err, h)
 	}
-	if fields != &h.Fields[0] {
-		t.Error("the capacity of Fields was not used again")
+	if first != &h.spans[0] {
+		t.Error("the memory for fields was not used again")
 	}
 	h.Reset()
-	if h.StatusCode != 0 || len(h.Fields) != 0 || h.Anomalies != 0 {
+	if h.StatusCode != 0 || h.NumFields() != 0 || h.Anomalies != 0 {
 		t.Fatalf("after Reset: %+v", h)
 	}
 }
@@ -144,7 +144,7 @@ func TestParseHeadShorterBufferIsAnotherResponse(t *testing.T) {
 	if _, err := h.Parse([]byte("HTTP/1.1 200 OK\r\nA: b\r\n"), Limits{}); err != ErrIncomplete {
 		t.Fatal(err)
 	}
-	if _, err := h.Parse([]byte("HTTP/1.0 404\r\n\r\n"), Limits{}); err != nil || h.StatusCode != 404 || len(h.Fields) != 0 {
+	if _, err := h.Parse([]byte("HTTP/1.0 404\r\n\r\n"), Limits{}); err != nil || h.StatusCode != 404 || h.NumFields() != 0 {
 		t.Fatalf("%v %+v", err, h)
 	}
 }
@@ -159,8 +159,8 @@ func TestParseHeadReadsEachLineOnce(t *testing.T) {
 		buf = append(buf, c)
 		n, err := h.Parse(buf, Limits{})
 		if i == len(in)-1 {
-			if n != len(in) || err != nil || len(h.Fields) != 100 {
-				t.Fatalf("%d, %v, %d fields", n, err, len(h.Fields))
+			if n != len(in) || err != nil || h.NumFields() != 100 {
+				t.Fatalf("%d, %v, %d fields", n, err, h.NumFields())
 			}
 		} else if err != ErrIncomplete {
 			t.Fatalf("at byte %d: %v", i, err)

@@ -89,7 +89,7 @@ func (r *reader) readHead() bool {
 		r.head.Reset()
 		return true
 	}
-	for _, f := range r.head.Fields {
+	for f := range r.head.Fields() {
 		r.fields = append(r.fields, string(f.Name)+"="+string(f.AppendValue(nil)))
 	}
 	r.frame, err = r.head.Framing(r.method)

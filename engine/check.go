@@ -190,6 +190,7 @@ func (c *check) beginHop() {
 	// A hop starts where the one before ended: what was waited for in between is lag.
 	c.clock.reset(c.res.Timings.Total)
 	c.noticed, c.arrived, c.reused = 0, 0, false
+	c.location = "" // the one that led here is in the hop before
 }
 
 // beginProcess starts the last phase where the last bytes were noticed.

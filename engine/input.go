@@ -14,7 +14,9 @@ func parseInput(line string) (location, *Error) {
 	if len(line) > maxInput {
 		return location{}, fault(KindInputTooLong, PhaseNone, nil, "the line is longer than %d bytes", maxInput)
 	}
-	raw := trimInput(line)
+	// Where files were joined, a line can begin with a byte order mark. Left there, it would make a host of
+	// the scheme.
+	raw := trimInput(strings.TrimPrefix(line, "\ufeff"))
 	bare := !hasScheme(raw)
 	if bare {
 		raw = "http://" + raw
@@ -27,11 +29,29 @@ func parseInput(line string) (location, *Error) {
 	case err == nil:
 		return loc, nil
 	case errors.Is(err, errScheme):
-		return loc, fault(KindInputUnsupportedScheme, PhaseNone, err, "%s is neither http nor https", quote(line))
+		return loc, fault(KindInputUnsupportedScheme, PhaseNone, err, "%s is neither http nor https", quote(redact(line)))
 	case errors.Is(err, errPort0):
-		return loc, fault(KindInputBlockedPort, PhaseNone, err, "%s: %v", quote(line), err)
+		return loc, fault(KindInputBlockedPort, PhaseNone, err, "%s: %v", quote(redact(line)), err)
 	}
-	return loc, fault(KindInputInvalidURL, PhaseNone, err, "%s is not a URL", quote(line))
+	return loc, fault(KindInputInvalidURL, PhaseNone, err, "%s is not a URL", quote(redact(line)))
+}
+
+// redact hides what may be credentials in a line that an error quotes: all between the scheme and the
+// last "@". Where userinfo ends by the standard does not help here: "http://me:pa/ss@host" is no URL
+// because of its password, and "me:pass@host" has the scheme "me".
+func redact(line string) string {
+	at := strings.LastIndexByte(line, '@')
+	if at < 0 {
+		return line
+	}
+	start := 0
+	if hasScheme(line) {
+		start = strings.IndexByte(line, ':') + 1
+	}
+	for start < at && (line[start] == '/' || line[start] == '\\') {
+		start++
+	}
+	return line[:start] + "***" + line[at:]
 }
 
 // trimInput drops what the URL standard drops before it reads a URL: C0 controls and spaces around

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	whatwgerrors "github.com/nlnwa/whatwg-url/errors"
 	whatwg "github.com/nlnwa/whatwg-url/url"
 )
 
@@ -17,7 +18,7 @@ type location struct {
 	host      string // lower case, A-labels, IPv6 without brackets
 	authority string // the Host field: host, and the port where it is not the scheme's
 	target    string // request-target in origin form: path and query
-	fragment  string // with its '#'; "" for none
+	fragment  string // with its '#', also an empty one; "" for none
 	user      string // "name:password", decoded; "" for none
 	port      uint16
 	addr      netip.Addr // of an IP literal; the zero Addr for a name
@@ -38,6 +39,27 @@ var (
 	errAuthority = errors.New("an authority that is too long")
 )
 
+// standard is the full parser, brought up to the standard where it is behind.
+var standard = whatwg.NewParser(
+	whatwg.WithPathPercentEncodeSet(whatwg.PathPercentEncodeSet.Set('^')), // whatwg/url#846
+	whatwg.WithPreParseHostFunc(misreadHost),
+)
+
+// misreadHost puts in the place of a host that the parser would take for another one a host that it
+// refuses: brackets inside brackets, which it drops, and an A-label of nothing, which it makes an empty
+// label ("example.com.xn--" would be example.com).
+func misreadHost(_ *whatwg.Url, host string) string {
+	if strings.HasPrefix(host, "[") && strings.ContainsAny(strings.TrimSuffix(host[1:], "]"), "[]") {
+		return "["
+	}
+	for label := range strings.SplitSeq(unescape(host), ".") {
+		if strings.EqualFold(label, "xn--") {
+			return label
+		}
+	}
+	return host
+}
+
 // parseLocation parses an absolute URL. Plain ones, which are nearly all, are taken apart in place;
 // whatever the standard would rewrite goes to the full parser.
 func parseLocation(raw string) (location, error) {
@@ -47,9 +69,9 @@ func parseLocation(raw string) (location, error) {
 	if longAuthority(raw) {
 		return location{}, errAuthority
 	}
-	u, err := whatwg.Parse(escapeHigh(raw))
+	u, err := standard.Parse(escapeHigh(raw))
 	if err != nil {
-		return location{}, err
+		return location{}, withoutURL(err)
 	}
 	return fromWHATWG(u)
 }
@@ -65,11 +87,21 @@ func (l *location) resolve(ref string) (location, error) {
 	if longAuthority(ref) {
 		return location{}, errAuthority
 	}
-	u, err := whatwg.ParseRef(l.url, escapeHigh(ref))
+	u, err := standard.ParseRef(l.url, escapeHigh(ref))
 	if err != nil {
-		return location{}, err
+		return location{}, withoutURL(err)
 	}
 	return fromWHATWG(u)
+}
+
+// withoutURL keeps of the parser's error its reason. The error itself quotes the URL, with the password
+// in it.
+func withoutURL(err error) error {
+	var refused *whatwgerrors.ValidationError
+	if errors.As(err, &refused) {
+		return errors.New(string(refused.Type()))
+	}
+	return err
 }
 
 // resolvePlain joins a plain absolute path, the commonest relative reference.
@@ -79,7 +111,7 @@ func (l *location) resolvePlain(ref string) (location, bool) {
 	}
 	loc := *l
 	loc.url = l.url[:len(l.url)-len(l.target)] + ref
-	loc.target = ref
+	loc.target = loc.url[len(loc.url)-len(ref):] // not ref: both would be kept
 	loc.fragment, loc.user = "", ""
 	return loc, true
 }
@@ -157,12 +189,15 @@ func fromWHATWG(u *whatwg.Url) (location, error) {
 	if loc.port == 0 {
 		return loc, errPort0
 	}
-	// Not Pathname and Search: they hide the "?" of an empty query, which is sent.
-	href := u.Href(true)
+	// Not Pathname, Search and Hash: they hide the "?" of an empty query, which is sent, and the "#" of
+	// an empty fragment, which a Location then does not inherit.
+	whole := u.Href(false)
+	href, _, _ := strings.Cut(whole, "#")
 	authority := href[len(loc.scheme)+len("://"):]
-	loc.target = authority[strings.IndexByte(authority, '/'):]
-	loc.url = loc.scheme + "://" + loc.authority + loc.target
-	loc.fragment = u.Hash()
+	target := authority[strings.IndexByte(authority, '/'):]
+	loc.url = loc.scheme + "://" + loc.authority + target
+	loc.target = loc.url[len(loc.url)-len(target):]
+	loc.fragment = strings.Clone(whole[len(href):])
 	if name, password := u.Username(), u.Password(); name != "" || password != "" {
 		loc.user = unescape(name) + ":" + unescape(password)
 	}
@@ -175,7 +210,7 @@ func readable(host string) bool {
 	if !strings.Contains(host, "xn--") {
 		return true
 	}
-	u, err := whatwg.Parse("http://" + host + "/")
+	u, err := standard.Parse("http://" + host + "/")
 	return err == nil && u.Hostname() == host
 }
 

@@ -4,8 +4,6 @@ import (
 	"errors"
 	"strconv"
 	"strings"
-
-	whatwg "github.com/nlnwa/whatwg-url/url"
 )
 
 // maxLocation is the longest Location that is resolved, in bytes.
@@ -118,7 +116,7 @@ func (c *check) resolveLocation() (location, error) {
 
 // otherScheme is the Location as a URL that is not http, without userinfo.
 func (c *check) otherScheme() string {
-	u, err := whatwg.ParseRef(c.req.loc.url, escapeHigh(c.location))
+	u, err := standard.ParseRef(c.req.loc.url, escapeHigh(c.location))
 	if err != nil {
 		return ""
 	}

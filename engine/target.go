@@ -38,7 +38,7 @@ type Result struct {
 	Location      string     // resolved Location of the last response
 
 	Redirects int   // redirections followed
-	Hops      []Hop // at least one when the input was a URL
+	Hops      []Hop // none when the input was no URL, or the check was canceled before it began
 
 	Failed bool   // no final response could be had
 	Err    *Error // nil when not Failed

@@ -150,7 +150,7 @@ func TestFirstInterruptFinishesWhatIsInFlight(t *testing.T) {
 					t.Errorf("n %d: status %d, %s", r.N, r.Status, r.Error)
 				}
 			}
-			if told := p.told.String(); !strings.Contains(told, "4 inputs checked") || !strings.Contains(told, "(interrupted)") {
+			if told := p.told.String(); !strings.Contains(told, "4 inputs checked") || strings.Contains(told, "broken off") || !strings.Contains(told, " not begun (interrupted)") {
 				t.Errorf("the summary says %s", told)
 			}
 		})
@@ -168,7 +168,7 @@ func TestSecondInterruptStopsAtOnce(t *testing.T) {
 	if p.stdout.Len() > 0 {
 		t.Errorf("inputs that were not checked have records: %s", p.stdout.Bytes())
 	}
-	if told := p.told.String(); !strings.Contains(told, "0 inputs checked") || !strings.Contains(told, "not checked") {
+	if told := p.told.String(); !strings.Contains(told, "0 inputs checked") || !strings.Contains(told, ", 4 broken off, ") {
 		t.Errorf("the summary says %s", told)
 	}
 }

@@ -48,7 +48,7 @@ func runLab(cfg lab.Config, std streams) (err error) {
 	defer signal.Stop(signals)
 	l, err := lab.Start(cfg)
 	if err != nil {
-		return runtimeError("cannot start the lab: %s; choose other addresses with --http, --https and --dns", err)
+		return runtimeError("cannot start the lab: %s; %s", err, remedy(err, 0, "choose other addresses with --http, --https and --dns"))
 	}
 	defer l.Close()
 	if err := printLab(std.out, l); err != nil {
@@ -89,7 +89,7 @@ func dialable(a netip.AddrPort) netip.AddrPort {
 func (s *scanRun) useLab(cfg *engine.Config) (closeLab func(), err error) {
 	l, err := lab.Start(lab.Config{})
 	if err != nil {
-		return nil, runtimeError("cannot start the lab: %s", err)
+		return nil, runtimeError("cannot start the lab: %s; %s", err, remedy(err, s.opt.concurrency, "give a FILE and leave out --lab"))
 	}
 	cfg.DialAddr = l.Dial
 	cfg.RootCAs = l.Roots

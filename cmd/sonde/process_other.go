@@ -14,6 +14,12 @@ func ignoreWriteSignals() {}
 // raiseDescriptors does nothing: there is no such limit.
 func raiseDescriptors() {}
 
+// openFilesLimit returns 0: there is none.
+func openFilesLimit() int64 { return 0 }
+
+// isTooManyFiles reports false.
+func isTooManyFiles(error) bool { return false }
+
 // cpuTime returns 0: not known.
 func cpuTime() time.Duration { return 0 }
 

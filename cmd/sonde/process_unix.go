@@ -4,6 +4,7 @@ package main
 
 import (
 	"errors"
+	"math"
 	"os/signal"
 	"syscall"
 	"time"
@@ -25,6 +26,18 @@ func raiseDescriptors() {
 	limit.Cur = limit.Max
 	_ = unix.Setrlimit(unix.RLIMIT_NOFILE, &limit)
 }
+
+// openFilesLimit returns the number of files that this process may have open; 0 when not known.
+func openFilesLimit() int64 {
+	var limit unix.Rlimit
+	if unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) != nil {
+		return 0
+	}
+	return int64(min(limit.Cur, math.MaxInt32))
+}
+
+// isTooManyFiles reports whether err is that limit's.
+func isTooManyFiles(err error) bool { return errors.Is(err, syscall.EMFILE) }
 
 // cpuTime returns the time that this process has run, user and system.
 func cpuTime() time.Duration {

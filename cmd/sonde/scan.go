@@ -58,11 +58,11 @@ An input is a line with a URL, or with a bare host, host:port or host/path, for 
 assumed, https when the port is 443. Blank lines and lines that begin with # are no inputs. Files
 may be packed with gzip or zstd.
 
-Exit status: 0 every input has its record; 1 the scan broke off, and what was written is valid;
-2 the command line is wrong; 3 --fail-on matched; 130 interrupted. The first Ctrl-C finishes the
-checks that are in flight, the second stops at once.`,
+Exit status: 0 every input was checked; 1 the scan broke off, and what was written is valid;
+2 the command line is wrong; 3 --fail-on matched; 130 interrupted, by Ctrl-C, SIGTERM or SIGHUP:
+the first finishes the checks that are in flight, the second stops at once.`,
 		Example: `  sonde scan urls.txt -o results.jsonl
-  zcat urls.gz | sonde scan -c 5000 --timeout 10s | jq -r 'select(.failed) | [.error_kind, .input] | @tsv'
+  zcat urls.gz | sonde scan -c 5000 --timeout 10s | jq -r 'select(.failed) | "\(.error_kind) \(.input)"'
   sonde scan urls.txt --match-code 300-399 --no-follow
   sonde scan urls.txt --resolver 127.0.0.1 --resolver [::1]:5353 -H "Accept: text/html"
   sonde scan --lab`,
@@ -90,6 +90,8 @@ func (o *scanOptions) check() error {
 		return usageError("--source %s is no address of this machine; give one that is", o.source)
 	case o.lab && len(o.resolvers) > 0:
 		return usageError("--resolver does not go with --lab, which brings its own; leave out one of them")
+	case !o.match.empty() && o.match.within(&o.filter):
+		return usageError("--filter-code takes away every code of --match-code, so that no record would be written; leave out one of them")
 	}
 	return nil
 }

@@ -107,7 +107,7 @@ func (o *scanOptions) networkFlags(f *pflag.FlagSet) {
 
 func (o *scanOptions) resultFlags(f *pflag.FlagSet) {
 	set(f, &o.match, "match-code", "", "CODES", "", parseStatusSet, "write only records with these status codes, such as 200-299,301")
-	set(f, &o.filter, "filter-code", "", "CODES", "", parseStatusSet, "write no records with these status codes")
+	set(f, &o.filter, "filter-code", "", "CODES", "", parseStatusSet, "write no records with these status codes, not even those of --match-code")
 	set(f, &o.expect, "expect", "", "TEXT", "", parseText, "look for TEXT in the body; the record says expect_found")
 	set(f, &o.failOn, "fail-on", "", "WHAT", "none", parseFailOn,
 		"exit with status 3 on: none, errors (anything failed, or --expect not found), or status codes")

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"strings"
 	"time"
 
@@ -47,9 +48,29 @@ func (s *scanRun) width() int {
 // is slower than expected for no visible reason is the worst of answers.
 func (s *scanRun) tellLimit() {
 	if limit := s.eng.Concurrency(); limit < s.opt.concurrency && !s.opt.quiet && !s.opt.dryRun {
-		s.meter.Printf("sonde: %s checks in flight, not %s: the limit of open files is too low; raise it with ulimit -n",
-			progress.Count(int64(limit)), progress.Count(int64(s.opt.concurrency)))
+		s.meter.Printf("sonde: %s checks in flight, not %s, because each holds an open file; %s, or give -c %d",
+			progress.Count(int64(limit)), progress.Count(int64(s.opt.concurrency)), raiseFiles(filesFor(s.opt.concurrency)), limit)
 	}
+}
+
+// filesFor is the limit of open files with which the engine keeps so many checks in flight: four
+// fifths of it are theirs.
+func filesFor(checks int) int64 { return (int64(checks)*5 + 3) / 4 }
+
+// raiseFiles says how to raise the limit of open files. The hard one counts: a scan lifts the soft one
+// to it.
+func raiseFiles(to int64) string {
+	return fmt.Sprintf("raise the hard limit of open files from %s to %s (ulimit -Hn %d)",
+		progress.Count(openFilesLimit()), progress.Count(to), to)
+}
+
+// remedy says what to do about an error of opening something, with so many checks to follow:
+// otherwise, unless the descriptors have run out, which is nobody's fault but the limit's.
+func remedy(err error, checks int, otherwise string) string {
+	if !isTooManyFiles(err) {
+		return otherwise
+	}
+	return raiseFiles(max(filesFor(checks), 256, 2*openFilesLimit()))
 }
 
 func (s *scanRun) summary(partial string) string {

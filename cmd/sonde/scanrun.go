@@ -79,8 +79,12 @@ func scan(opt *scanOptions, std streams) error {
 		defer closeLab()
 	}
 	var err error
-	if s.eng, err = engine.New(cfg); err != nil {
-		// It looks at the Config alone, which is the command line.
+	s.eng, err = engine.New(cfg)
+	switch {
+	case isTooManyFiles(err):
+		return runtimeError("cannot start: %s; %s", err, remedy(err, opt.concurrency, ""))
+	case err != nil:
+		// But for that it looks at the Config alone, which is the command line.
 		return usageError("%s; see 'sonde scan --help'", strings.TrimPrefix(err.Error(), "engine: "))
 	}
 	defer s.eng.Close()
@@ -103,10 +107,18 @@ func (s *scanRun) openInput() error {
 	}
 	list, err := input.Open(names, s.std.in)
 	if err != nil {
-		return runtimeError("%s; give a file with one URL a line, or - for standard input", err)
+		return runtimeError("%s; %s", err, remedy(err, s.opt.concurrency, fileHint(err)))
 	}
 	s.list, s.lines = list, list.Lines
 	return nil
+}
+
+// fileHint says what a FILE is, to whoever gave a URL in its place.
+func fileHint(err error) string {
+	if readErr, ok := errors.AsType[*input.ReadError](err); ok && strings.Contains(readErr.Name, "://") {
+		return "FILE is a list of URLs; to check one URL: echo " + quote(readErr.Name) + " | sonde scan"
+	}
+	return "give a file with one URL a line, or - for standard input"
 }
 
 func (s *scanRun) openOutput() (*os.File, error) {
@@ -116,7 +128,7 @@ func (s *scanRun) openOutput() (*os.File, error) {
 	case errors.Is(err, output.ErrIsInput):
 		return nil, usageError("cannot write to %s: it is an input as well; give another file to -o", s.where())
 	case err != nil:
-		return nil, runtimeError("cannot write to %s: %s; give a file that can be written to -o", s.where(), err)
+		return nil, runtimeError("cannot write to %s: %s; %s", s.where(), err, remedy(err, s.opt.concurrency, "give a file that can be written to -o"))
 	}
 	return file, nil
 }
@@ -175,14 +187,14 @@ func (s *scanRun) targets() iter.Seq[engine.Target] {
 // broken reports whether anything of the list is left: an interrupt, or the end of --max-time, that
 // comes when all is done changes nothing.
 func (s *scanRun) broken() bool {
-	_, skipped := s.tally.Inputs()
-	return s.halted.Load() && (!s.whole || skipped > 0)
+	_, brokenOff, notBegun := s.tally.Inputs()
+	return s.halted.Load() && (!s.whole || brokenOff+notBegun > 0)
 }
 
 // emit takes one result. The engine calls it from many goroutines at once.
 func (s *scanRun) emit(r *engine.Result) {
 	if s.halted.Load() && r.Failed && r.Err.Kind == engine.KindLocalCanceled {
-		s.tally.Skip() // it was not checked: it has no result to record
+		s.tally.Skip(len(r.Hops) > 0) // it was not checked: it has no result to record
 		return
 	}
 	s.tally.Add(r, s.eng.Stats().InFlight)

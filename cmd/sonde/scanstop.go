@@ -84,7 +84,7 @@ func (s *scanRun) reason() string {
 }
 
 func (s *scanRun) verdict(runErr, outErr error) error {
-	done, skipped := s.tally.Inputs()
+	done, brokenOff, notBegun := s.tally.Inputs()
 	cause, interrupted := context.Cause(s.ctx), s.draining.Load()
 	if !s.broken() {
 		cause, interrupted = nil, false
@@ -103,8 +103,12 @@ func (s *scanRun) verdict(runErr, outErr error) error {
 	case interrupted:
 		return &exit{status: exitInterrupted}
 	case errors.Is(cause, errMaxTime):
-		return runtimeError("stopped after %s (--max-time): %s inputs checked, %s under way given up, the rest of the list not begun",
-			s.opt.maxTime, progress.Count(done), progress.Count(skipped))
+		rest := ""
+		if !s.whole {
+			rest = ", the rest of the list not read"
+		}
+		return runtimeError("stopped after %s (--max-time): %s inputs checked, %s broken off under way, %s not begun%s",
+			s.opt.maxTime, progress.Count(done), progress.Count(brokenOff), progress.Count(notBegun), rest)
 	case listErr != nil:
 		return runtimeError("%s; the %s inputs before are checked, the rest is not", listErr, progress.Count(done))
 	case runErr != nil:

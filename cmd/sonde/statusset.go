@@ -19,6 +19,16 @@ func (s *statusSet) has(code int) bool {
 
 func (s *statusSet) empty() bool { return *s == statusSet{} }
 
+// within reports whether every code of s is in other as well.
+func (s *statusSet) within(other *statusSet) bool {
+	for i, codes := range s {
+		if codes&^other[i] != 0 {
+			return false
+		}
+	}
+	return true
+}
+
 var errStatusSet = errors.New("give status codes and ranges from 100 to 999, such as 200-299,301")
 
 func parseStatusSet(text string) (statusSet, error) {

@@ -87,6 +87,10 @@ func TestStatusSets(t *testing.T) {
 			t.Errorf("has(%d) = %v", code, got)
 		}
 	}
+	some, err := parseStatusSet("201,301")
+	if err != nil || !some.within(&set) || set.within(&some) || !set.within(&set) {
+		t.Errorf("201,301 in the set: %v, the other way: %v; %v", some.within(&set), set.within(&some), err)
+	}
 	for _, bad := range []string{"", ",", "200,", "299-200", "99", "1000", "2xx", "200-", "-200", "200-299-300", "+20", "abc"} {
 		if _, err := parseStatusSet(bad); err == nil {
 			t.Errorf("%q is taken", bad)

@@ -14,11 +14,16 @@ import (
 // the scan not to wait for each other, and no measure of memory.
 const ahead = 256
 
+// settled is the number of bytes of packed files from which on the bytes read are a measure of the
+// lines read: the lines lag behind by a buffer or two of 64 KiB.
+const settled = 1 << 20
+
 // List is the input lines of files, in order. Lines may be called once.
 type List struct {
 	files []file
 
-	consumed atomic.Int64 // bytes read, compressed as they are in the files
+	consumed atomic.Int64 // bytes of the files that the lines so far took; see Position
+	passed   int64        // of them in files read to their end; owned by the reading goroutine
 	read     atomic.Int64 // lines handed to the channel
 	ended    atomic.Bool  // the reading goroutine has no more lines
 
@@ -100,8 +105,9 @@ func (l *List) Err() error {
 	return l.err
 }
 
-// Position says how far the reader is: lines read so far, bytes read and bytes in all, which is -1
-// when a file's size means nothing (a pipe, a terminal), and whether there is no more to come.
+// Position says how far the reader is: lines read so far, the bytes that they took of the files, 0
+// while that cannot be told, bytes in all, which is -1 when a file's size means nothing (a pipe, a
+// terminal), and whether there is no more to come.
 func (l *List) Position() (lines, consumed, total int64, ended bool) {
 	for _, f := range l.files {
 		if !f.info.Mode().IsRegular() {
@@ -158,12 +164,26 @@ func (l *List) readFile(f file) error {
 		return nil
 	}
 	defer l.enter(nil, false)
-	text, free, err := decompress(counter{r, &l.consumed})
+	raw := &counter{r: r}
+	text, free, err := decompress(raw)
 	if err != nil {
 		return &ReadError{f.name, err}
 	}
-	defer free()
-	return l.send(f.name, NewScanner(text))
+	s := NewScanner(text)
+	reached := func() int64 { return l.passed + s.Offset() }
+	if free != nil {
+		defer free()
+		reached = func() int64 {
+			if n := l.passed + raw.n; n >= settled {
+				return n
+			}
+			return 0
+		}
+	}
+	err = l.send(f.name, s, reached)
+	l.passed += raw.n
+	l.consumed.Store(l.passed)
+	return err
 }
 
 // enter notes what is being read; false when the list is closed.
@@ -180,7 +200,8 @@ func (l *List) enter(r *os.File, plain bool) bool {
 	return true
 }
 
-func (l *List) send(name string, s *Scanner) error {
+// send reads the text to its end. reached is what consumed is after a line.
+func (l *List) send(name string, s *Scanner, reached func() int64) error {
 	for {
 		line, err := s.Next()
 		if errors.Is(err, io.EOF) {
@@ -192,6 +213,7 @@ func (l *List) send(name string, s *Scanner) error {
 		select {
 		case l.lines <- line:
 			l.read.Add(1)
+			l.consumed.Store(reached())
 		case <-l.stop:
 			return nil
 		}

@@ -83,6 +83,37 @@ func TestFilesInOrder(t *testing.T) {
 	}
 }
 
+// The position is that of the lines, not of what was read into buffers: an estimate is made of it.
+func TestPositionIsThatOfTheLines(t *testing.T) {
+	const line, lines = "http://a.test/\n", 4000 // fits into the first buffer
+	text := strings.Repeat(line, lines)
+	for _, tt := range []struct {
+		name, path string
+		known      bool
+	}{
+		{"plain", write(t, "list", []byte(text)), true},
+		{"packed", write(t, "list", gzipped(t, text)), false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			l := open(t, tt.path)
+			for range l.Lines(nil) {
+				read, consumed, total, ended := l.Position()
+				if ended {
+					break
+				}
+				// The two are not read at one moment, but the reader gets no further in between than ahead.
+				const slack = ahead * int64(len(line))
+				if took := read * int64(len(line)); tt.known && (consumed < took-slack || consumed > took+slack) {
+					t.Fatalf("%d lines took %d bytes of %d", read, consumed, total)
+				}
+				if !tt.known && read+ahead < lines && consumed != 0 {
+					t.Fatalf("%d lines took %d bytes of a packed file of %d", read, consumed, total)
+				}
+			}
+		})
+	}
+}
+
 func TestOpenFailsAtOnce(t *testing.T) {
 	good := write(t, "good", []byte("a\n"))
 	missing := filepath.Join(t.TempDir(), "missing")

@@ -8,7 +8,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"sync/atomic"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
@@ -76,20 +75,20 @@ func openFile(name string, stdin *os.File) (file, error) {
 	return opened, nil
 }
 
-// counter counts the bytes that pass, compressed or not: the measure of how far a list is.
+// counter counts the bytes that pass, compressed or not.
 type counter struct {
 	r io.Reader
-	n *atomic.Int64
+	n int64
 }
 
-func (c counter) Read(p []byte) (int, error) {
+func (c *counter) Read(p []byte) (int, error) {
 	n, err := c.r.Read(p)
-	c.n.Add(int64(n))
+	c.n += int64(n)
 	return n, err
 }
 
 // decompress returns the text in r, whatever it is packed in. The name is not asked: standard input
-// has none. The returned function frees what the decompressor holds.
+// has none. The function frees what the decompressor holds; it is nil for text that is not packed.
 func decompress(r io.Reader) (io.Reader, func(), error) {
 	buffered := bufio.NewReaderSize(r, 64<<10)
 	magic, _ := buffered.Peek(4) // an error is the first read's to report
@@ -108,7 +107,7 @@ func decompress(r io.Reader) (io.Reader, func(), error) {
 		}
 		return unpack, unpack.Close, nil
 	}
-	return buffered, func() {}, nil
+	return buffered, nil, nil
 }
 
 // isZstd knows the frames of RFC 8878 section 3.1: data, and the skippable ones that may precede.

@@ -25,12 +25,17 @@ var errUTF16 = errors.New("it is UTF-16 text; convert it to UTF-8 first, for exa
 type Scanner struct {
 	r       *bufio.Reader
 	started bool
+	offset  int64
 }
 
 // NewScanner returns a Scanner of the text in r.
 func NewScanner(r io.Reader) *Scanner {
 	return &Scanner{r: bufio.NewReaderSize(r, lineBuffer)}
 }
+
+// Offset returns the number of bytes of text up to the end of the line that Next returned last, with
+// what was passed over: at the end, all of them.
+func (s *Scanner) Offset() int64 { return s.offset }
 
 // Next returns the next input line, without its line end: LF, CRLF, or the end of the text. The
 // error is io.EOF at the end, or what the reader returned; a line that the reader broke off in is
@@ -57,7 +62,8 @@ func (s *Scanner) Next() (string, error) {
 func (s *Scanner) skipMark() error {
 	start, _ := s.r.Peek(len(byteOrderMark))
 	if bytes.Equal(start, byteOrderMark) {
-		_, err := s.r.Discard(len(start))
+		n, err := s.r.Discard(len(start))
+		s.offset += int64(n)
 		return err
 	}
 	if bytes.HasPrefix(start, []byte("\xff\xfe")) || bytes.HasPrefix(start, []byte("\xfe\xff")) {
@@ -69,6 +75,7 @@ func (s *Scanner) skipMark() error {
 // line reads one line; "" when it is no input.
 func (s *Scanner) line() (string, error) {
 	raw, err := s.r.ReadSlice('\n')
+	s.offset += int64(len(raw))
 	switch {
 	case errors.Is(err, bufio.ErrBufferFull):
 		return s.longLine(raw, false)
@@ -110,6 +117,7 @@ func (s *Scanner) skipLine() (blank bool, err error) {
 	blank = true
 	for {
 		chunk, err := s.r.ReadSlice('\n')
+		s.offset += int64(len(chunk))
 		blank = blank && isBlank(chunk)
 		switch {
 		case errors.Is(err, bufio.ErrBufferFull):

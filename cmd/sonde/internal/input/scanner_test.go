@@ -99,6 +99,29 @@ func TestLines(t *testing.T) {
 	}
 }
 
+func TestOffsetIsWhereTheLineEnds(t *testing.T) {
+	long := strings.Repeat("x", 3*MaxLine)
+	parts := []string{"\xef\xbb\xbf# c\na\r\n", "\n \nb\n", long + "\n", "last"}
+	s := NewScanner(iotest.HalfReader(strings.NewReader(strings.Join(parts, "") + "\n#\n")))
+	var want int64
+	for _, part := range parts {
+		want += int64(len(part))
+		line, err := s.Next()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if line == "last" {
+			want++ // its line end
+		}
+		if got := s.Offset(); got != want {
+			t.Errorf("after %.10q: got %d, want %d", line, got, want)
+		}
+	}
+	if _, err := s.Next(); !errors.Is(err, io.EOF) || s.Offset() != want+2 {
+		t.Errorf("at the end: got %d, %v; want %d", s.Offset(), err, want+2)
+	}
+}
+
 func TestReadErrorGivesNoHalfLine(t *testing.T) {
 	broken := errors.New("broken")
 	r := io.MultiReader(strings.NewReader("a\nhttp://example.com/ab"), iotest.ErrReader(broken))

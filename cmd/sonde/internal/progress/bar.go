@@ -12,10 +12,13 @@ import (
 type view struct {
 	glance
 	inFlight int64
-	rate     float64 // checks a second, lately
+	rate     float64 // checks a second, lately; negative when there is none yet
 	total    int64   // inputs in all, 0 when it cannot be told
 	exact    bool    // total is counted, not estimated
 }
+
+// grounded is the number of lines from which on their length is taken for that of the others.
+const grounded = 100
 
 // setTotal estimates the number of inputs from the bytes that the lines so far took. Compressed
 // bytes do as well as plain ones, and no file is read twice.
@@ -23,7 +26,7 @@ func (v *view) setTotal(p Position) {
 	switch {
 	case p.Ended:
 		v.total, v.exact = p.Lines, true
-	case p.Size > 0 && p.Bytes > 0 && p.Lines > 0:
+	case p.Size > 0 && p.Bytes > 0 && p.Lines >= grounded:
 		v.total = max(p.Lines, int64(float64(p.Lines)*float64(p.Size)/float64(p.Bytes)))
 	}
 }
@@ -33,7 +36,7 @@ func (v *view) share() float64 {
 	if v.total <= 0 {
 		return -1
 	}
-	return min(1, float64(v.Done+v.Skipped)/float64(v.total))
+	return min(1, float64(v.settled())/float64(v.total))
 }
 
 // fields are the parts of the line, the most wanted first.
@@ -46,7 +49,10 @@ func (v *view) fields() []string {
 		}
 		done += "/" + about + Count(v.total)
 	}
-	fields := []string{done + " done", perSecond(v.rate) + "/s"}
+	fields := []string{done + " done"}
+	if v.rate >= 0 {
+		fields = append(fields, perSecond(v.rate)+"/s")
+	}
 	if eta := v.eta(); eta != "" {
 		fields = append(fields, "ETA "+eta)
 	}
@@ -65,7 +71,7 @@ func (v *view) fields() []string {
 
 // eta is empty when it cannot be told.
 func (v *view) eta() string {
-	left := v.total - v.Done - v.Skipped
+	left := v.total - v.settled()
 	if v.total <= 0 || v.rate <= 0 || left < 0 {
 		return ""
 	}

@@ -66,6 +66,7 @@ func Start(cfg Config) *Meter {
 		close(m.gone)
 		return m
 	}
+	m.samples = []sample{{at: time.Now()}} // the first line has a rate already
 	go m.run()
 	return m
 }
@@ -138,17 +139,17 @@ func (m *Meter) show(now time.Time) {
 	m.draw(m.bar.line(v, m.cfg.Width()-1)) // the last column stays free: some terminals wrap there
 }
 
-// rate is called with mu held.
+// rate is called with mu held. Before the first check is done, or measured, there is none.
 func (m *Meter) rate(now time.Time, done int64) float64 {
 	m.samples = append(m.samples, sample{now, done})
 	for len(m.samples) > 2 && now.Sub(m.samples[1].at) >= memory {
 		m.samples = m.samples[1:]
 	}
 	first := m.samples[0]
-	if span := now.Sub(first.at).Seconds(); span > 0 {
+	if span := now.Sub(first.at).Seconds(); span > 0 && done > 0 {
 		return float64(done-first.done) / span
 	}
-	return 0
+	return -1
 }
 
 // draw and clear are called with mu held. They overwrite with spaces, which every terminal

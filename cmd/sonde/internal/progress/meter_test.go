@@ -62,8 +62,10 @@ func TestTotal(t *testing.T) {
 		{"pipe", Position{Lines: 5, Bytes: 50, Size: -1}, 0, false},
 		{"pipe at its end", Position{Lines: 5, Bytes: 50, Size: -1, Ended: true}, 5, true},
 		{"nothing read", Position{Size: 100}, 0, false},
-		{"half", Position{Lines: 5, Bytes: 50, Size: 100}, 10, false},
-		{"file that grew", Position{Lines: 50, Bytes: 500, Size: 100}, 50, false},
+		{"half", Position{Lines: 500, Bytes: 50, Size: 100}, 1000, false},
+		{"too few lines to judge by", Position{Lines: 99, Bytes: 50, Size: 100}, 0, false},
+		{"bytes not known", Position{Lines: 500, Size: 100}, 0, false},
+		{"file that grew", Position{Lines: 500, Bytes: 500, Size: 100}, 500, false},
 		{"comments at the end", Position{Lines: 5, Bytes: 50, Size: 100, Ended: true}, 5, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -89,10 +91,30 @@ func TestGraphComesBackFromFull(t *testing.T) {
 	}
 }
 
+// What is not known yet is left out, rather than shown as a zero or a guess.
+func TestFirstLineClaimsNothing(t *testing.T) {
+	var b bytes.Buffer
+	tally := NewTally()
+	m := &Meter{samples: []sample{{at: time.Unix(1000, 0)}}, cfg: Config{
+		Mode: Log, Out: &b, Tally: tally, InFlight: func() int64 { return 3 },
+		Position: func() Position { return Position{Lines: 3, Bytes: 30, Size: 3000} },
+	}}
+	m.show(time.Unix(1001, 0))
+	if got, want := b.String(), "sonde: 0 done, 3 in flight, 0 failed, 0 ok, 0 redirect errors\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	b.Reset()
+	tally.Add(answered(200, time.Millisecond), 3)
+	m.show(time.Unix(1002, 0))
+	if got, want := b.String(), "sonde: 1 done, 0.5/s, 3 in flight, "; !strings.HasPrefix(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 func TestRateLooksBackSeconds(t *testing.T) {
 	m := &Meter{}
 	start := time.Unix(1000, 0)
-	if got := m.rate(start, 0); got != 0 {
+	if got := m.rate(start, 0); got >= 0 {
 		t.Errorf("first sample gives %v", got)
 	}
 	for s := 1; s <= 60; s++ {

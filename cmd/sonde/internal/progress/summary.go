@@ -51,8 +51,11 @@ func (s Summary) headline(b *strings.Builder, c *counts) {
 	if sec := s.Elapsed.Seconds(); sec > 0 && c.Done > 0 && !s.DryRun {
 		fmt.Fprintf(b, ", %s checks/s", perSecond(float64(c.Done)/sec))
 	}
-	if c.Skipped > 0 {
-		fmt.Fprintf(b, ", %s not checked", Count(c.Skipped))
+	if c.BrokenOff > 0 {
+		fmt.Fprintf(b, ", %s broken off", Count(c.BrokenOff))
+	}
+	if c.NotBegun > 0 {
+		fmt.Fprintf(b, ", %s not begun", Count(c.NotBegun))
 	}
 	if s.Partial != "" {
 		fmt.Fprintf(b, " (%s)", Safe(s.Partial))
@@ -81,6 +84,9 @@ func (s Summary) outcomes(b *strings.Builder, c *counts) {
 	}
 }
 
+// mostKinds is the number of error kinds that are listed; the records have all.
+const mostKinds = 12
+
 // kinds lists the error kinds that belong, the most frequent first.
 func kinds(b *strings.Builder, title string, c *counts, belongs func(engine.Kind) bool) {
 	var present []engine.Kind
@@ -94,8 +100,20 @@ func kinds(b *strings.Builder, title string, c *counts, belongs func(engine.Kind
 	}
 	slices.SortStableFunc(present, func(x, y engine.Kind) int { return cmp.Compare(c.Kinds[y], c.Kinds[x]) })
 	fmt.Fprintf(b, "%s\n", title)
+	row := func(name string, n int64) { fmt.Fprintf(b, "  %-28s%10s\n", name, Count(n)) }
+	var rest []engine.Kind
+	if len(present) > mostKinds+1 { // a single one takes no more room than the line that stands for it
+		present, rest = present[:mostKinds], present[mostKinds:]
+	}
 	for _, k := range present {
-		fmt.Fprintf(b, "  %-28s%10s\n", k, Count(c.Kinds[k]))
+		row(k.String(), c.Kinds[k])
+	}
+	if len(rest) > 0 {
+		var n int64
+		for _, k := range rest {
+			n += c.Kinds[k]
+		}
+		row(fmt.Sprintf("and %d more kinds", len(rest)), n)
 	}
 }
 

@@ -29,7 +29,8 @@ type Tally struct {
 
 type counts struct {
 	Done           int64      // results added
-	Skipped        int64      // inputs that were taken and not checked
+	BrokenOff      int64      // inputs whose check was under way when the scan was stopped
+	NotBegun       int64      // inputs that were taken, and whose turn had not come by then
 	Answered       int64      // a final response, whatever its status
 	Class          [10]int64  // Answered, by the first digit of the status
 	RedirectErrors int64      // redirects that could not be followed
@@ -78,11 +79,19 @@ func (t *Tally) Add(r *engine.Result, inFlight int64) {
 	t.record(rowTotal, r.Timings.Total)
 }
 
-// Skip counts an input that was taken and not checked.
-func (t *Tally) Skip() {
+// settled is the number of inputs that nothing more comes of.
+func (c *counts) settled() int64 { return c.Done + c.BrokenOff + c.NotBegun }
+
+// Skip counts an input that was taken and not checked, begun telling whether its check was under
+// way.
+func (t *Tally) Skip(begun bool) {
 	t.mu.Lock()
-	t.Skipped++
-	t.mu.Unlock()
+	defer t.mu.Unlock()
+	if begun {
+		t.BrokenOff++
+		return
+	}
+	t.NotBegun++
 }
 
 func (t *Tally) record(row int, d time.Duration) {
@@ -92,11 +101,11 @@ func (t *Tally) record(row int, d time.Duration) {
 	}
 }
 
-// Inputs returns the number of inputs that were added or skipped.
-func (t *Tally) Inputs() (done, skipped int64) {
+// Inputs returns the number of inputs that were added, and of those that were skipped.
+func (t *Tally) Inputs() (done, brokenOff, notBegun int64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.Done, t.Skipped
+	return t.Done, t.BrokenOff, t.NotBegun
 }
 
 // glance is what the live line shows.

@@ -1,6 +1,7 @@
 package progress
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -45,17 +46,19 @@ func sample1() *Tally {
 	missing := answered(200, time.Millisecond)
 	missing.ExpectAsked = true
 	t.Add(missing, 3)
-	t.Skip()
+	t.Skip(true)
+	t.Skip(false)
+	t.Skip(false)
 	return t
 }
 
 func TestTallyCounts(t *testing.T) {
 	tally := sample1()
-	done, skipped := tally.Inputs()
+	done, brokenOff, notBegun := tally.Inputs()
 	c := tally.counts
-	if done != 108 || skipped != 1 || c.Answered != 103 || c.Class[2] != 102 || c.Class[4] != 1 ||
+	if done != 108 || brokenOff != 1 || notBegun != 2 || c.Answered != 103 || c.Class[2] != 102 || c.Class[4] != 1 ||
 		c.RedirectErrors != 1 || c.Failed != 4 || c.ExpectMissing != 1 || c.PeakInFlight != 99 {
-		t.Errorf("got %d done, %d skipped, %+v", done, skipped, c)
+		t.Errorf("got %d done, %d broken off, %d not begun, %+v", done, brokenOff, notBegun, c)
 	}
 	if c.Kinds[engine.KindConnectRefused] != 2 || c.Kinds[engine.KindRedirectLoop] != 1 {
 		t.Errorf("kinds %v", c.Kinds)
@@ -110,7 +113,7 @@ func TestSummary(t *testing.T) {
 		Tally: sample1(), Elapsed: 10 * time.Second, CPU: 108 * 60 * time.Microsecond, Limit: 1000,
 		Records: 107, Where: "out\x1b.jsonl", Partial: "interrupted",
 	}.String()
-	want := `108 inputs checked in 10s, 11 checks/s, 1 not checked (interrupted)
+	want := `108 inputs checked in 10s, 11 checks/s, 1 broken off, 2 not begun (interrupted)
   ok                     103   2xx 102   4xx 1
   redirect errors          1
   failures                 4
@@ -131,6 +134,36 @@ ms               p50       p90       p99       max      checks
 `
 	if !strings.HasSuffix(got, end) {
 		t.Errorf("got\n%s\nwant at the end\n%s", got, end)
+	}
+}
+
+// A list that fails in every way does not push the table of times off the screen.
+func TestSummaryListsTheMostFrequentKinds(t *testing.T) {
+	all := slices.DeleteFunc(engine.Kinds(), engine.Kind.IsLocal)
+	for _, tt := range []struct {
+		kinds int
+		rows  []string // the last ones
+	}{
+		{12, []string{all[0].String() + " 1"}},
+		{13, []string{all[1].String() + " 2", all[0].String() + " 1"}},
+		{14, []string{all[2].String() + " 3", "and 2 more kinds 3"}},
+		{20, []string{all[8].String() + " 9", "and 8 more kinds 36"}},
+	} {
+		tally := NewTally()
+		for i, k := range all[:tt.kinds] {
+			for range i + 1 {
+				tally.Add(failed(k, 0), 1)
+			}
+		}
+		_, list, _ := strings.Cut(Summary{Tally: tally}.String(), "errors by kind\n")
+		list, _, _ = strings.Cut(list, "ms  ")
+		var rows []string
+		for row := range strings.Lines(list) {
+			rows = append(rows, strings.Join(strings.Fields(row), " "))
+		}
+		if len(rows) > mostKinds+1 || !slices.Equal(rows[len(rows)-len(tt.rows):], tt.rows) {
+			t.Errorf("%d kinds: got %q, want at the end %q", tt.kinds, rows, tt.rows)
+		}
 	}
 }
 

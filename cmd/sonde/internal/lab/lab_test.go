@@ -155,7 +155,7 @@ func status(c *http.Client, url string) (code int, err error) {
 	return resp.StatusCode, err
 }
 
-// lenient are the pages that net/http judges in another way than CASES.md has it: it takes what
+// lenient are the pages that net/http judges in another way than testdata/README.md has it: it takes what
 // must be refused, or refuses what must be taken.
 var lenient = map[string]string{
 	brokenURL + "/no-colon": "refused by net/http, skipped by browsers",

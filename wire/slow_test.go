@@ -178,7 +178,7 @@ func (r *headResult) slowFieldLines(in string, limit int) (rest string, err erro
 
 func (r *headResult) fold(more string) {
 	last := &r.fields[len(r.fields)-1]
-	if more != "" && !strings.HasSuffix(*last, "=") {
+	if _, value, _ := strings.Cut(*last, "="); more != "" && value != "" {
 		*last += " "
 	}
 	*last += more

@@ -45,9 +45,6 @@ func (b *body) feed(src []byte) (used int, err error) {
 			if piece, n, err = b.chunked.Next(piece); err != nil {
 				return used, err
 			}
-			if n == 0 {
-				return used, nil
-			}
 		case wire.LengthBody:
 			piece = piece[:min(int64(len(piece)), b.framing.Length-b.n)]
 			n = len(piece)
@@ -107,11 +104,9 @@ func (c *check) feedBody(end int) *Error {
 		if b.over {
 			return c.limited()
 		}
-		// What is not used up is the beginning of a chunk's size line, never more than a few bytes.
-		left := copy(c.in[:cap(c.in)], rest[used:])
-		c.in = c.in[:left]
+		c.in = c.in[:0] // all of it was used
 		if cap(c.in) < bodyBuffer {
-			c.in = append(make([]byte, 0, bodyBuffer), c.in...)
+			c.in = make([]byte, 0, bodyBuffer)
 		}
 		// From here on the check's deadline counts. Most bodies came with their head and need none.
 		if !armed && !c.arm(c.conn.Conn, c.deadline) {

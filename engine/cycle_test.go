@@ -2,6 +2,7 @@ package engine
 
 import (
 	"net/netip"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -30,6 +31,21 @@ func TestARecordHoldsWhatTheHeadSaid(t *testing.T) {
 		r.Path != "/a?b" || !strings.HasSuffix(r.FinalURL, "/a?b#c") || r.Attempts != 1 || !r.ExpectFound ||
 		r.HostIP != srv.Addr().Addr() || r.Port != srv.Addr().Port() || r.Method != "GET" {
 		t.Errorf("%s", r.AppendJSON(nil, RecordOptions{Hops: true}))
+	}
+}
+
+func TestExpectIsLookedForOnlyWhenAsked(t *testing.T) {
+	srv := serve(t, origin.Respond(200, "hello"))
+	for _, tc := range []struct {
+		expect       string
+		limit        int64
+		asked, found bool
+	}{{"", 0, false, false}, {"ell", 0, true, true}, {"hello", 0, true, true}, {"help", 0, true, false}, {"hello", 4, true, false}} {
+		r := probe(t, newEngine(t, Config{Expect: []byte(tc.expect), BodyLimit: tc.limit}), srv.Addr().String())
+		expect(t, r, KindNone, 200)
+		if r.ExpectAsked != tc.asked || r.ExpectFound != tc.found {
+			t.Errorf("%+v: asked %v, found %v", tc, r.ExpectAsked, r.ExpectFound)
+		}
 	}
 }
 
@@ -127,6 +143,10 @@ func TestPhasesThatWereNotReachedAreNotZero(t *testing.T) {
 	defer release()
 	r := probe(t, newEngine(t, Config{}), addr.String())
 	expect(t, r, KindConnectRefused, 0)
+	// A refusal carries no stamp, and no response is none of length 0.
+	if r.Source != SourceProcess || r.ContentLength != -1 {
+		t.Errorf("source %q, content length %d", r.Source, r.ContentLength)
+	}
 	for p := range NumPhases {
 		if reached := r.Timings.Reached(p); reached != (p == PhaseConnect) {
 			t.Errorf("%v: reached is %v", p, reached)
@@ -202,4 +222,203 @@ func TestAnInterimStatusIsNoAnswer(t *testing.T) {
 		c.Hang()
 	})
 	expect(t, probe(t, newEngine(t, Config{HeadTimeout: 50 * time.Millisecond}), srv.Addr().String()), KindReceiveTimeout, 0)
+}
+
+// A deadline ended the phase, and nobody looked for an hour: the hour is lag, of no phase.
+func TestLatenessAfterADeadlineIsLag(t *testing.T) {
+	c := newCheck(newEngine(t, Config{}))
+	c.begin(t.Context(), Target{})
+	c.res.Start = c.res.Start.Add(-time.Hour)
+	c.beginHop()
+	c.clock.begin(PhaseReceive, 0)
+	c.noticed, c.until = 1, c.res.Start.Add(time.Millisecond)
+	err := c.fail(KindReceiveTimeout, PhaseReceive, nil, "late")
+	c.beginProcess()
+	c.endHop()
+	c.finish(err)
+	sums(t, &c.res)
+	if tm := &c.res.Timings; tm.Phases[PhaseReceive] != time.Millisecond || tm.Lag < 59*time.Minute {
+		t.Errorf("%+v", tm)
+	}
+}
+
+// What we do with the last bytes begins when we got them.
+func TestProcessBeginsWithTheLastBytes(t *testing.T) {
+	c := newCheck(newEngine(t, Config{}))
+	c.begin(t.Context(), Target{})
+	c.res.Start = c.res.Start.Add(-time.Hour)
+	c.beginHop()
+	c.noticed = time.Minute
+	c.beginProcess()
+	c.endHop()
+	if tm := &c.hop.Timings; tm.Lag != time.Minute || tm.Phases[PhaseProcess] != tm.Total-time.Minute {
+		t.Errorf("%+v", tm)
+	}
+}
+
+// stamping probes url until a record shows the kernel's stamps: it begins to stamp a moment after the
+// first socket has asked. Elsewhere than on Linux there are none.
+func stamping(t *testing.T, e *Engine, url string) bool {
+	t.Helper()
+	for range 10_000 {
+		if runtime.GOOS != "linux" || probe(t, e, url).Source == SourceKernel {
+			return runtime.GOOS == "linux"
+		}
+	}
+	t.Fatal("the kernel does not stamp")
+	return false
+}
+
+// One hop that fell back to the process clock marks the check, wherever it stands among the hops.
+func TestTheWorstSourceOfAnyHopIsTheChecks(t *testing.T) {
+	srv := serve(t, origin.Mux{"/": origin.Redirect(302, "/close"),
+		"/close": origin.SendAndClose("HTTP/1.1 302 Found\r\nLocation: /end\r\n\r\nto the close, which carries no stamp"),
+		"/end":   origin.Respond(200, "")}.Serve)
+	e := newEngine(t, Config{})
+	stamped := stamping(t, e, srv.Addr().String()+"/end")
+	r := probe(t, e, srv.Addr().String())
+	expect(t, r, KindNone, 200)
+	if r.Hops[1].Source != SourceProcess || r.Source != SourceProcess {
+		t.Errorf("hops %v and %v, check %v", r.Hops[0].Source, r.Hops[1].Source, r.Source)
+	}
+	if stamped && (r.Hops[0].Source != SourceKernel || r.Hops[2].Source != SourceKernel) {
+		t.Errorf("hops %v and %v", r.Hops[0].Source, r.Hops[2].Source)
+	}
+}
+
+// An answer over TCP has no stamp, whatever it says; one over UDP has, on Linux.
+func TestTheSourceTellsOfTheLookUpToo(t *testing.T) {
+	srv := serve(t, origin.Respond(200, "ok"))
+	lo := []netip.Addr{srv.Addr().Addr()}
+	dns := listenDNS(t, map[string]origin.Name{
+		"udp.test": {Addrs: lo}, "tcp.test": {Addrs: lo, Truncate: true}, "none.test": {}, "longnone.test": {Truncate: true}})
+	e := newEngine(t, Config{DialAddr: toServers(srv, nil), ResolverConfig: resolver.Config{Servers: []netip.AddrPort{dns.Addr()}, Hosts: "-"}})
+	stamped := SourceProcess
+	if stamping(t, e, srv.Addr().String()) {
+		stamped = SourceKernel
+	}
+	for host, want := range map[string]Source{
+		"udp.test": stamped, "tcp.test": SourceProcess, "none.test": stamped, "longnone.test": SourceProcess} {
+		if r := probe(t, e, "http://"+host+"/"); r.Source != want {
+			t.Errorf("%s: %q, want %q", host, r.Source, want)
+		}
+	}
+}
+
+func TestALookUpHasALimitOfItsOwn(t *testing.T) {
+	dns := listenDNS(t, map[string]origin.Name{"silent.test": {Drop: -1}})
+	r := probe(t, newEngine(t, Config{ResolveTimeout: 20 * time.Millisecond, Timeout: 20 * time.Second,
+		ResolverConfig: resolver.Config{Servers: []netip.AddrPort{dns.Addr()}, Hosts: "-", Timeout: 20 * time.Second}}), "http://silent.test/")
+	expect(t, r, KindResolveTimeout, 0)
+	if d := r.Timings.Phases[PhaseResolve]; d > 10*time.Second {
+		t.Errorf("the look-up was given %v", d)
+	}
+}
+
+func TestTheRecordTellsOfTheLookUp(t *testing.T) {
+	srv := serve(t, origin.Respond(200, "ok"))
+	dns := listenDNS(t, map[string]origin.Name{
+		"x.test": {Addrs: []netip.Addr{srv.Addr().Addr()}, TTL: time.Hour}, "alias.test": {CNAME: "x.test", TTL: time.Hour}})
+	e := newEngine(t, Config{DialAddr: toServers(srv, nil), ResolverConfig: resolver.Config{Servers: []netip.AddrPort{dns.Addr()}, Hosts: "-"}})
+	for _, cached := range []bool{false, true} {
+		r := probe(t, e, "http://alias.test/")
+		expect(t, r, KindNone, 200)
+		if d := r.Hops[0].DNS; d == nil || d.Cached != cached || d.Shared || d.Server != dns.Addr() || d.RCode != 0 || len(d.CNAME) != 1 ||
+			(d.Attempts == 0) != cached || d.TTL <= 0 || d.TTL > time.Hour {
+			t.Errorf("cached %v: %+v", cached, d)
+		}
+	}
+	if r := probe(t, e, "http://localhost/"); r.Hops[0].DNS != nil {
+		t.Errorf("nobody was asked for localhost: %+v", r.Hops[0].DNS)
+	}
+}
+
+// What an earlier hop's response said is not the last one's.
+func TestARecordHoldsNothingOfTheResponseBefore(t *testing.T) {
+	srv := serve(t, origin.Mux{
+		"/chunked": origin.Respond(302, "text", "Location: /c", "Content-Type: a/b", "Server: s"), "/c": origin.RespondChunked(200, []string{"ok"}),
+		"/broken": origin.Respond(302, "text", "Location: /b"), "/b": origin.Send("HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n"),
+	}.Serve)
+	e := newEngine(t, Config{Expect: []byte("text")})
+	r := probe(t, e, srv.Addr().String()+"/chunked")
+	expect(t, r, KindNone, 200)
+	if r.ContentLength != -1 || r.ContentType != "" || r.WebServer != "" || r.ExpectFound || r.BodyBytes != 2 {
+		t.Errorf("%s", r.AppendJSON(nil, RecordOptions{}))
+	}
+	r = probe(t, e, srv.Addr().String()+"/broken")
+	expect(t, r, KindReceiveTransferEncoding, 200)
+	if r.BodyRead || r.BodyComplete || r.BodyBytes != 0 || r.ExpectAsked || r.ExpectFound {
+		t.Errorf("%s", r.AppendJSON(nil, RecordOptions{}))
+	}
+}
+
+// Six heads, none of them over the limit of one.
+func TestTheHeadsOfAChainHaveALimitTogether(t *testing.T) {
+	pad := "A: " + strings.Repeat("a", 200<<10)
+	for hops, kind := range map[int]Kind{4: KindNone, 5: KindReceiveHeadTooLarge} {
+		srv := serve(t, func(c *origin.Conn, r *origin.Request) {
+			if n := len(r.Target) - 1; n < hops {
+				origin.Respond(302, "", "Location: "+r.Target+"x", pad)(c, r)
+				return
+			}
+			origin.Respond(200, "", pad)(c, r)
+		})
+		expect(t, probe(t, newEngine(t, Config{}), srv.Addr().String()), kind, 200)
+	}
+}
+
+// An origin that takes no more of the request says why before it resets.
+func TestAnAnswerInTheMiddleOfTheRequestIsTheAnswer(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("other systems may drop what was not read before the reset")
+	}
+	srv := listenOrigin(t, origin.Config{ConnHandler: func(c *origin.Conn) {
+		c.Read(make([]byte, 1))
+		c.Write(origin.Response(413, "too long"))
+		c.Reset()
+	}})
+	r := probe(t, newEngine(t, Config{Header: []HeaderField{{Name: "X-Big", Value: strings.Repeat("x", 16<<20)}}}), srv.Addr().String())
+	expect(t, r, KindNone, 413)
+	if r.BodyBytes != 8 || r.Attempts != 1 {
+		t.Errorf("%s", r.AppendJSON(nil, RecordOptions{}))
+	}
+}
+
+// The limit of the head is none of the body's.
+func TestABodyMayTakeLongerThanAHead(t *testing.T) {
+	t.Parallel()
+	srv := serve(t, func(c *origin.Conn, _ *origin.Request) {
+		c.WriteString(okHead + "Content-Length: 2\r\n\r\n")
+		c.Pause(time.Second)
+		c.WriteString("hi")
+	})
+	r := probe(t, newEngine(t, Config{HeadTimeout: 700 * time.Millisecond}), srv.Addr().String())
+	expect(t, r, KindNone, 200)
+}
+
+func TestABodyThatIsNotReadIsNotWaitedFor(t *testing.T) {
+	srv := serve(t, func(c *origin.Conn, _ *origin.Request) {
+		c.WriteString(okHead + "Content-Length: 2\r\n\r\n")
+		c.Hang()
+	})
+	r := probe(t, newEngine(t, Config{BodyLimit: -1, Timeout: 5 * time.Second}), srv.Addr().String())
+	expect(t, r, KindNone, 200)
+}
+
+func TestABodyToTheCloseEndsWithTheClose(t *testing.T) {
+	srv := serve(t, func(c *origin.Conn, _ *origin.Request) {
+		c.WriteString("HTTP/1.0 200 OK\r\n\r\nhello")
+		c.Pause(30 * time.Millisecond)
+		c.CloseWrite()
+	})
+	r := probe(t, newEngine(t, Config{}), srv.Addr().String())
+	expect(t, r, KindNone, 200)
+	if d := r.Timings.Phases[PhaseReceive]; d < 25*time.Millisecond || r.Source != SourceProcess {
+		t.Errorf("closed after 30 ms, the record says %v, %v", d, r.Source)
+	}
+}
+
+func TestStrictTakesNoRepeatedLocation(t *testing.T) {
+	srv := serve(t, origin.Send("HTTP/1.1 302 Found\r\nLocation: /a\r\nLocation: /a\r\nContent-Length: 0\r\n\r\n"))
+	expect(t, probe(t, newEngine(t, Config{Strict: true}), srv.Addr().String()), KindRedirectMultipleLocation, 302)
 }

@@ -3,10 +3,13 @@ package engine
 import (
 	"net/netip"
 	"os"
+	"runtime"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/sondeprobe/sonde/bench/origin"
+	"github.com/sondeprobe/sonde/engine/internal/sock"
 	"github.com/sondeprobe/sonde/resolver"
 )
 
@@ -83,8 +86,43 @@ func TestSourceAddressIsConnectedFrom(t *testing.T) {
 		origin.Respond(200, "")(c, r)
 	})
 	source := netip.MustParseAddr("127.0.0.1")
+	if runtime.GOOS == "linux" {
+		source = netip.MustParseAddr("127.0.0.9") // one that the kernel would not choose by itself
+	}
 	expect(t, probe(t, newEngine(t, Config{Source: source}), srv.Addr().String()), KindNone, 200)
 	if got := <-from; got.Unmap() != source {
 		t.Errorf("connected from %v", got)
+	}
+}
+
+// The phase ends with the SYN-ACK, however late we were to look; without a round trip it ends when we
+// looked, and the record says so.
+func TestConnectEndsWithTheRoundTrip(t *testing.T) {
+	for _, tc := range []struct {
+		rtt    time.Duration
+		source Source
+	}{{time.Millisecond, SourceKernel}, {0, SourceProcess}} {
+		c := newCheck(newEngine(t, Config{}))
+		c.begin(t.Context(), Target{})
+		c.res.Start = c.res.Start.Add(-time.Hour) // so late
+		c.clock.reset(0)
+		c.clock.begin(PhaseConnect, 0)
+		c.connected(&attempt{est: sock.Established{Start: c.res.Start, RTT: tc.rtt}})
+		if d := c.clock.t.Phases[PhaseConnect]; (d == tc.rtt) != (tc.rtt > 0) || c.clock.source != tc.source {
+			t.Errorf("a round trip of %v: connect took %v, source %v", tc.rtt, d, c.clock.source)
+		}
+	}
+}
+
+func TestFamilyRestrictsWhatIsDialled(t *testing.T) {
+	srv := serve(t, origin.Respond(200, "ok"))
+	dns := listenDNS(t, map[string]origin.Name{"x.test": {Addrs: []netip.Addr{netip.MustParseAddr("127.0.0.1"), netip.MustParseAddr("::1")}}})
+	for _, family := range []resolver.Family{resolver.IPv4, resolver.IPv6} {
+		r := probe(t, newEngine(t, Config{Family: family, DialAddr: toServers(srv, nil),
+			ResolverConfig: resolver.Config{Servers: []netip.AddrPort{dns.Addr()}, Hosts: "-"}}), "http://x.test/")
+		expect(t, r, KindNone, 200)
+		if r.HostIP.Is4() != (family == resolver.IPv4) {
+			t.Errorf("%v: %v", family, r.HostIP)
+		}
 	}
 }

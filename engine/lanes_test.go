@@ -8,6 +8,9 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
+
+	"github.com/sondeprobe/sonde/bench/origin"
 )
 
 func laneJob(n int64, host string) job {
@@ -268,5 +271,84 @@ func TestNoLimitMeansAPlaceForAll(t *testing.T) {
 		}
 		wantNext(t, l, 0)
 		settled(t, l)
+	}
+}
+
+func TestWithoutALimitJobsStartInTheOrderOfTheInputs(t *testing.T) {
+	l := newLanes(-1, 10, 9)
+	for n, host := range []string{1: "a", 2: "a", 3: "b", 4: "a"} {
+		if n > 0 {
+			l.add(laneJob(int64(n), host))
+		}
+	}
+	for n := int64(1); n <= 4; n++ {
+		wantNext(t, l, n)
+	}
+}
+
+// Jobs that had a place when they came, and lost it to a redirect, wait for their host and no longer for
+// a worker: they do not keep others out.
+func TestJobsThatLostTheirPlaceHoldUpNoOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLanes(1, 10, 2)
+		for n, host := range []string{"a", "b", "c", "c"} {
+			l.add(laneJob(int64(n+1), host))
+			if n < 2 {
+				wantNext(t, l, int64(n+1))
+			}
+		}
+		added := make(chan bool, 1)
+		go func() { added <- l.add(laneJob(5, "e")) }()
+		synctest.Wait()
+		if len(added) != 0 {
+			t.Fatal("two wait for two workers: a third is too many")
+		}
+		if !l.move("a", laneJob(1, "c"), "c") { // before a worker has come for its jobs
+			t.Fatal("c has a place")
+		}
+		l.leave("b")
+		wantNext(t, l, 0)
+		synctest.Wait()
+		if len(added) != 1 || !<-added {
+			t.Fatal("a worker is free, and nobody is told")
+		}
+		wantNext(t, l, 5)
+		l.leave("e")
+		wantNext(t, l, 0)
+		for n := int64(3); n <= 4; n++ {
+			l.leave("c")
+			wantNext(t, l, n)
+		}
+		l.leave("c")
+		wantNext(t, l, 0)
+		settled(t, l)
+	})
+}
+
+// A check that waited for its lane for an hour has lost no time of its own, and the hour is lag.
+func TestTheWaitForALaneIsNotTheTargetsTime(t *testing.T) {
+	srv := serve(t, origin.Respond(200, ""))
+	loc := mustLocation(t, "http://"+srv.Addr().String())
+	c := newCheck(newEngine(t, Config{}))
+	c.begin(t.Context(), Target{})
+	c.lanes, c.lane = newLanes(1, 10, 9), "a"
+	c.lanes.lane("a").busy = 1
+	c.lanes.lane(loc.host).busy = 1
+	c.req = request{loc: loc, method: "GET"}
+	before := time.Now()
+	if !c.changeLane() {
+		t.Fatal("entered a full lane")
+	}
+	if c.parked.Before(before) || c.lane != loc.host {
+		t.Errorf("parked at %v for %s", c.parked, c.lane)
+	}
+	c.res.Start, c.deadline, c.parked = c.res.Start.Add(-time.Hour), before, before.Add(-time.Hour)
+	if c.resume() {
+		t.Fatal("waits again")
+	}
+	sums(t, &c.res)
+	expect(t, &c.res, KindNone, 200)
+	if c.res.Timings.Lag < time.Hour {
+		t.Errorf("%+v", c.res.Timings)
 	}
 }

@@ -208,6 +208,23 @@ func TestPoolSweepsOnItsOwn(t *testing.T) {
 	}
 }
 
+// The first sweep finds one of two due: it must come back for the other.
+func TestPoolSweepsAgainForWhatWasNotDue(t *testing.T) {
+	peer, p := newIdlePeer(t), newTestPool(t, 10, 300*time.Millisecond)
+	first, firstFar := peer.conn(keyA)
+	second, secondFar := peer.conn(keyB)
+	p.put(first)
+	p.put(second)
+	p.mu.Lock()
+	second.since = second.since.Add(100 * time.Millisecond) // as if it had come later
+	p.mu.Unlock()
+	for _, far := range []net.Conn{firstFar, secondFar} {
+		if _, err := far.Read(make([]byte, 1)); err != io.EOF {
+			t.Fatalf("the peer sees %v", err)
+		}
+	}
+}
+
 func TestPoolHandsOutNoConnectionWithSomethingToRead(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("only the Linux sockets can peek")

@@ -50,10 +50,11 @@ func TestFourLocalPortsAreEnough(t *testing.T) {
 		expect(t, probe(t, lonely, "http://[::1]:8081/"), KindConnectUnreachable, 0)
 		expect(t, probe(t, lonely, "http://localhost:8081/"), KindConnectRefused, 0)
 	}
+	srv := listenOrigin(t, origin.Config{Addr: netip.MustParseAddrPort("127.0.0.1:8080"), Handler: origin.Respond(200, "ok")})
 	if err := os.WriteFile(ports, []byte("40000 40003"), 0); err != nil {
 		t.Fatal(err)
 	}
-	srv := listenOrigin(t, origin.Config{Addr: netip.MustParseAddrPort("127.0.0.1:8080"), Handler: origin.Respond(200, "ok")})
+	connections := srv.Connections()
 	e := newEngine(t, Config{Concurrency: 20, HostConcurrency: -1})
 	got, err := collect(t, e, context.Background(), func(yield func(Target) bool) {
 		for i := int64(1); i <= 300 && yield(Target{N: i, Input: fmt.Sprintf("%v/%d", srv.Addr(), i)}); i++ {
@@ -65,8 +66,11 @@ func TestFourLocalPortsAreEnough(t *testing.T) {
 	for _, r := range got {
 		expect(t, r, KindNone, 200)
 		sums(t, r)
+		if r.Reused && r.Timings.Reached(PhaseConnect) {
+			t.Errorf("%s", r.AppendJSON(nil, RecordOptions{}))
+		}
 	}
-	if n := srv.Connections(); n > 4 {
+	if n := srv.Connections() - connections; n > 4 {
 		t.Errorf("%d connections over four ports", n)
 	}
 }

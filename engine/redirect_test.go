@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -21,7 +22,7 @@ type site struct {
 	seen []*origin.Request
 }
 
-func newSite(t *testing.T, cfg Config, pages origin.Mux) *site {
+func newSite(t *testing.T, cfg Config, pages origin.Mux, secured ...func(*tls.Config)) *site {
 	t.Helper()
 	s := &site{}
 	note := func(c *origin.Conn, r *origin.Request) {
@@ -32,7 +33,11 @@ func newSite(t *testing.T, cfg Config, pages origin.Mux) *site {
 	}
 	plain := serve(t, note)
 	authority := origin.NewAuthority()
-	secure := listenOrigin(t, origin.Config{Handler: note, TLS: serverTLS(authority.Issue("a.test", "b.test"))})
+	conf := serverTLS(authority.Issue("a.test", "b.test"))
+	for _, change := range secured {
+		change(conf)
+	}
+	secure := listenOrigin(t, origin.Config{Handler: note, TLS: conf})
 	lo := []netip.Addr{netip.MustParseAddr("127.0.0.1")}
 	dns := listenDNS(t, map[string]origin.Name{"a.test": {Addrs: lo}, "b.test": {Addrs: lo}})
 	cfg.ResolverConfig = resolver.Config{Servers: []netip.AddrPort{dns.Addr()}, Hosts: "-"}
@@ -101,7 +106,10 @@ func TestRedirectErrors(t *testing.T) {
 		"/several":  raw("302 x", "Location: /a", "Location: /b"),
 		"/repeated": raw("302 x", "Location: /ok", "Location: /ok"),
 		"/ftp":      raw("302 x", "Location: ftp://u:secret@x.test/"),
+		"/longest":  raw("302 x", "Location: /"+strings.Repeat("a", 8<<10-1)),
 		"/port":     raw("302 x", "Location: http://a.test:25/"),
+		"/port0":    raw("302 x", "Location: http://a.test:0/"),
+		"/201":      raw("201 x", "Location: /ok"),
 		"/self":     raw("302 x", "Location: /self#again"),
 		"/loop1":    raw("301 x", "Location: /loop2"),
 		"/loop2":    raw("301 x", "Location: http://a.test/loop1"),
@@ -125,9 +133,12 @@ func TestRedirectErrors(t *testing.T) {
 		{"/repeated", KindNone, 200, ""},
 		{"/ftp", KindRedirectScheme, 302, `302 Found to "ftp://x.test/", which is neither http nor https`},
 		{"/port", KindRedirectBlockedPort, 302, "302 Found to port 25, which is blocked"},
+		{"/longest", KindNone, 404, ""},
+		{"/port0", KindRedirectBlockedPort, 302, "302 Found to port 0, which is blocked"},
 		{"/self", KindRedirectLoop, 302, `302 Found back to "http://a.test/self", a loop`},
 		{"/loop1", KindRedirectLoop, 301, `301 Moved Permanently back to "http://a.test/loop1", a loop`},
 		{"/300", KindNone, 300, ""},
+		{"/201", KindNone, 201, ""},
 		{"/304", KindNone, 304, ""},
 	} {
 		r := probe(t, s.Engine, "http://a.test"+tc.path)
@@ -141,8 +152,8 @@ func TestRedirectErrors(t *testing.T) {
 		if tc.path == "/repeated" && !slices.Contains(slices.Collect(r.Anomalies.Names()), "repeated_location") {
 			t.Error("two Locations alike leave no anomaly")
 		}
-		if tc.path == "/300" && r.Location != "http://a.test/ok" {
-			t.Errorf("the Location of a 300 is %q", r.Location)
+		if (tc.path == "/300" || tc.path == "/201") && r.Location != "http://a.test/ok" {
+			t.Errorf("the Location of %s is %q", tc.path, r.Location)
 		}
 	}
 	r := probe(t, s.Engine, "https://a.test/secure")
@@ -183,24 +194,33 @@ func TestMethodAfterARedirect(t *testing.T) {
 func TestCredentialsNeverLeaveTheirOrigin(t *testing.T) {
 	s := newSite(t, Config{Header: []HeaderField{
 		{Name: "Cookie", Value: "c"}, {Name: "X-Key", Value: "k", Sensitive: true}, {Name: "X-Plain", Value: "p"},
+		{Name: "authorization", Value: "Bearer x"}, {Name: "Proxy-Authorization", Value: "Basic x"},
 	}}, origin.Mux{
 		"a.test/":     origin.Redirect(302, "/same"),
 		"a.test/same": origin.Redirect(302, "http://evil:pw@b.test/"),
-		"b.test/":     origin.Redirect(302, "http://a.test/back"),
-		"a.test/back": origin.Respond(200, ""),
+		"b.test/":     origin.Redirect(302, "/more"),
+		"b.test/more": origin.Redirect(302, "http://a.test/back"),
+		"a.test/back": origin.Redirect(302, "/end"),
+		"a.test/end":  origin.Respond(200, ""),
 	})
-	expect(t, probe(t, s.Engine, "http://me:pw@a.test/"), KindNone, 200)
+	for _, url := range []string{"http://me:pw@a.test/", "http://a.test/"} {
+		expect(t, probe(t, s.Engine, url), KindNone, 200)
+	}
 	seen := s.requests()
 	for i, r := range seen {
-		own := i < 2
-		if (r.Get("Authorization") != "") != own || (r.Get("Cookie") != "") != own || (r.Get("X-Key") != "") != own || r.Get("X-Plain") != "p" {
+		own := i%6 < 2
+		if (r.Get("Authorization") != "") != own || (r.Get("Cookie") != "") != own || (r.Get("X-Key") != "") != own ||
+			(r.Get("Proxy-Authorization") != "") != own || r.Get("X-Plain") != "p" {
 			t.Errorf("request %d: %q", i, r.Raw)
+		}
+		if r.Get("User-Agent") == "" || r.Get("Accept") == "" {
+			t.Errorf("request %d does not say who asks: %q", i, r.Raw)
 		}
 		if r.Get("Referer") != "" || r.Get("Accept-Encoding") != "" || r.Get("Expect") != "" {
 			t.Errorf("request %d carries what nobody asked for: %q", i, r.Raw)
 		}
 	}
-	if len(seen) != 4 {
+	if len(seen) != 12 {
 		t.Errorf("%d requests", len(seen))
 	}
 }
@@ -227,7 +247,7 @@ func TestFragmentIsInheritedAndNeverSent(t *testing.T) {
 // The address is what counts, not the name; and only a way from public to private is closed.
 func TestRedirectFromPublicToPrivateIsBlocked(t *testing.T) {
 	srv := serve(t, origin.Mux{"/a": origin.Redirect(302, "http://[::ffff:10.0.0.1]/"), "/b": origin.Redirect(302, "http://192.0.2.2/ok"),
-		"/ok": origin.Respond(200, "")}.Serve)
+		"/c": origin.Redirect(302, "http://192.0.2.1/a"), "/ok": origin.Respond(200, "")}.Serve)
 	e := newEngine(t, Config{DialAddr: toServers(srv, nil)})
 	r := probe(t, e, "http://192.0.2.1/a")
 	expect(t, r, KindRedirectBlockedAddress, 302)
@@ -237,6 +257,7 @@ func TestRedirectFromPublicToPrivateIsBlocked(t *testing.T) {
 	expect(t, probe(t, e, "http://192.0.2.1/b"), KindNone, 200)
 	expect(t, probe(t, e, "http://10.0.0.1/b"), KindNone, 200)
 	expect(t, probe(t, e, "http://10.0.0.1/a"), KindNone, 404)
+	expect(t, probe(t, e, "http://10.0.0.1/c"), KindRedirectBlockedAddress, 302) // it has been public since
 }
 
 func TestGuardIsAskedForInputsAndRedirects(t *testing.T) {
@@ -248,6 +269,8 @@ func TestGuardIsAskedForInputsAndRedirects(t *testing.T) {
 		return nil
 	}})
 	expect(t, probe(t, e, "http://192.0.2.9/"), KindConnectBlockedAddress, 0)
+	expect(t, probe(t, e, "http://[::ffff:192.0.2.9]/"), KindConnectBlockedAddress, 0) // another way to write it
+	expect(t, probe(t, e, "http://[64:ff9b::192.0.2.9]/"), KindConnectBlockedAddress, 0)
 	expect(t, probe(t, e, "http://192.0.2.1/a"), KindRedirectBlockedAddress, 302)
 	if srv.Requests() != 1 {
 		t.Errorf("%d requests came through", srv.Requests())
@@ -279,5 +302,75 @@ func TestUserinfoReplacesTheAuthorizationOfAll(t *testing.T) {
 	}
 	if n := strings.Count(strings.ToLower(string(seen[1].Raw)), "authorization:"); n != 1 || seen[1].Get("Authorization") != "Basic dTpw" {
 		t.Errorf("with userinfo: %q", seen[1].Raw)
+	}
+}
+
+// A body that was given up stays given up, and its fields with it.
+func TestContentFieldsDoNotComeBack(t *testing.T) {
+	s := newSite(t, Config{Method: "POST", Header: []HeaderField{{Name: "Content-Type", Value: "a/b"}}}, origin.Mux{
+		"/": origin.Redirect(303, "/302"), "/302": origin.Redirect(302, "/303"), "/303": origin.Redirect(303, "/end"),
+		"/end": origin.Respond(200, "")})
+	expect(t, probe(t, s.Engine, "http://a.test/"), KindNone, 200)
+	for i, r := range s.requests() {
+		if (r.Get("Content-Type") != "") != (i == 0) {
+			t.Errorf("request %d: %q", i, r.Raw)
+		}
+	}
+}
+
+// See Other, at the same URL: the answer to a form that was posted. The method makes the difference.
+func TestAnotherMethodAtTheSameURLIsNoLoop(t *testing.T) {
+	s := newSite(t, Config{Method: "POST"}, origin.Mux{"/": func(c *origin.Conn, r *origin.Request) {
+		if r.Method == "POST" {
+			origin.Redirect(303, "/")(c, r)
+			return
+		}
+		origin.Respond(200, "")(c, r)
+	}})
+	expect(t, probe(t, s.Engine, "http://a.test/"), KindNone, 200)
+}
+
+func TestTheHostOfTheCallerStaysAtTheFirstOrigin(t *testing.T) {
+	s := newSite(t, Config{Header: []HeaderField{{Name: "Host", Value: "front.test"}}}, origin.Mux{
+		"/": origin.Redirect(302, "/same"), "/same": origin.Redirect(302, "http://b.test/other"),
+		"/other": origin.Redirect(302, "http://a.test/end"), "/end": origin.Respond(200, "")})
+	expect(t, probe(t, s.Engine, "http://a.test/"), KindNone, 200)
+	var hosts []string
+	for _, r := range s.requests() {
+		hosts = append(hosts, r.Host)
+	}
+	if want := []string{"front.test", "front.test", "b.test", "a.test"}; !slices.Equal(hosts, want) {
+		t.Errorf("sent to %q, want %q", hosts, want)
+	}
+}
+
+// A name with one good address among others: it is dialled, wherever it stands, and no other is.
+func TestOnlyTheAddressesThatMayBeDialledAre(t *testing.T) {
+	refused, release, err := origin.Refused()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer release()
+	addrs := []netip.Addr{netip.MustParseAddr("127.9.0.1"), netip.MustParseAddr("127.9.0.2"), netip.MustParseAddr("127.9.0.3")}
+	dns := listenDNS(t, map[string]origin.Name{"x.test": {Addrs: addrs}})
+	for _, good := range addrs {
+		e := newEngine(t, Config{ResolverConfig: resolver.Config{Servers: []netip.AddrPort{dns.Addr()}, Hosts: "-"},
+			Guard: func(a netip.AddrPort) error {
+				if a.Addr() != good {
+					return errors.New("not that one")
+				}
+				return nil
+			},
+			DialAddr: func(a netip.AddrPort) netip.AddrPort {
+				if a.Addr() != good {
+					t.Errorf("%v is dialled, where %v alone may be", a, good)
+				}
+				return refused // so that any other would be tried as well
+			}})
+		r := probe(t, e, "http://x.test/")
+		expect(t, r, KindConnectRefused, 0)
+		if r.HostIP != good {
+			t.Errorf("the address is %v, want %v", r.HostIP, good)
+		}
 	}
 }

@@ -1,8 +1,11 @@
 package engine
 
 import (
+	"net"
 	"net/netip"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/sondeprobe/sonde/bench/origin"
 	"github.com/sondeprobe/sonde/resolver"
@@ -20,6 +23,8 @@ func TestAConnectionIsReusedOnlyAfterACleanResponse(t *testing.T) {
 		{"close", "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nhi", false},
 		{"1.0", "HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nhi", false},
 		{"anomaly", "HTTP/1.1 200 OK\nContent-Length: 2\r\n\r\nhi", false},
+		{"anomaly in an interim response", "HTTP/1.1 103 Early Hints\nLink: x\n\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", false},
+		{"anomaly in a chunk", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2 \r\nhi\r\n0\r\n\r\n", false},
 		{"extra bytes", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi!", false},
 		{"over the limit", "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nhihihi", false},
 		{"chunk error", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhiX", false},
@@ -85,6 +90,24 @@ func TestBytesThatCameBeforeTheRequestAnswerNothing(t *testing.T) {
 	}
 }
 
+// Two responses to one request: which of them is the answer cannot be told, so neither is.
+func TestMoreThanOneAnswerOnAKeptConnectionAnswersNothing(t *testing.T) {
+	srv := serve(t, func(c *origin.Conn, r *origin.Request) {
+		answer := okHead + "Content-Length: 2\r\n\r\nhi"
+		if r.N == 2 {
+			answer = "HTTP/1.1 500 Planted\r\nServer: bad\r\nContent-Length: 0\r\n\r\n" + answer
+		}
+		c.WriteString(answer)
+	})
+	e := newEngine(t, Config{})
+	expect(t, probe(t, e, srv.Addr().String()), KindNone, 200)
+	r := probe(t, e, srv.Addr().String())
+	expect(t, r, KindNone, 200)
+	if r.Reused || r.Attempts != 2 || r.Anomalies != 0 || r.WebServer != "s/1" {
+		t.Errorf("%s", r.AppendJSON(nil, RecordOptions{}))
+	}
+}
+
 func TestConnectionsToAnotherNameOrAddressAreNotShared(t *testing.T) {
 	srv := serve(t, origin.Respond(200, "ok"))
 	one, two := netip.MustParseAddr("127.0.0.1"), netip.MustParseAddr("127.0.0.2")
@@ -114,5 +137,133 @@ func TestWhatTheCheckBeforeDidLeavesNoTrace(t *testing.T) {
 	}
 	if r := got[4]; r.URL != "" || len(r.Hops) != 0 || r.Source != SourceNone {
 		t.Errorf("%s", r.AppendJSON(nil, RecordOptions{Hops: true}))
+	}
+}
+
+// Two kept connections die at the same moment. The second try takes no other one from the pool: it
+// might be as dead as the first.
+func TestTheSecondTryIsNeverOnAKeptConnection(t *testing.T) {
+	var both sync.WaitGroup
+	both.Add(2)
+	srv := serve(t, func(c *origin.Conn, r *origin.Request) {
+		switch {
+		case r.N > 1:
+			c.CloseWrite()
+			return
+		case r.Target == "/first": // neither is answered before both have a connection
+			both.Done()
+			both.Wait()
+		}
+		origin.Respond(200, "ok")(c, r)
+	})
+	e := newEngine(t, Config{HostConcurrency: 2})
+	first := srv.Addr().String() + "/first"
+	if _, err := collect(t, e, t.Context(), targets(first, first)); err != nil {
+		t.Fatal(err)
+	}
+	r := probe(t, e, srv.Addr().String())
+	expect(t, r, KindNone, 200)
+	if r.Attempts != 2 || r.Reused || srv.Connections() != 3 {
+		t.Errorf("%d attempts, reused %v, %d connections", r.Attempts, r.Reused, srv.Connections())
+	}
+}
+
+// A peer that has begun to answer, or that only takes its time, has the request: it is not sent twice.
+func TestARequestThatMayHaveArrivedIsNotSentAgain(t *testing.T) {
+	for _, tc := range []struct {
+		name   string
+		second origin.Handler
+		kind   Kind
+		status int
+	}{
+		{"cut in the head", origin.SendAndClose("HTTP/1.1 200 OK\r\nSer"), KindReceiveHeadTruncated, 200},
+		{"cut in the body", origin.SendAndClose(okHead + "Content-Length: 9\r\n\r\nhi"), KindReceiveBodyTruncated, 200},
+		{"reset in the head", origin.SendAndReset("HTTP/1.1 200 OK\r\nSer"), KindReceiveReset, 200},
+		{"silent", origin.Hang, KindReceiveTimeout, 0},
+	} {
+		srv := serve(t, func(c *origin.Conn, r *origin.Request) {
+			if r.N == 2 {
+				tc.second(c, r)
+				return
+			}
+			origin.Respond(200, "ok")(c, r)
+		})
+		e := newEngine(t, Config{HeadTimeout: 500 * time.Millisecond})
+		expect(t, probe(t, e, srv.Addr().String()), KindNone, 200)
+		r := probe(t, e, srv.Addr().String())
+		expect(t, r, tc.kind, tc.status)
+		if !r.Reused || r.Attempts != 1 || srv.Requests() != 2 {
+			t.Errorf("%s: reused %v, %d attempts, %d requests", tc.name, r.Reused, r.Attempts, srv.Requests())
+		}
+	}
+}
+
+func TestOnlyIdempotentMethodsAreSentTwice(t *testing.T) {
+	for method, want := range map[string]bool{"GET": true, "HEAD": true, "OPTIONS": true, "TRACE": true, "PUT": true, "DELETE": true,
+		"POST": false, "PATCH": false, "CONNECT": false, "get": false, "PROPFIND": false} {
+		if isIdempotent(method) != want {
+			t.Errorf("%s: %v", method, !want)
+		}
+	}
+}
+
+// The kept connection dies, and nobody listens any more: the record tells of the second try alone.
+func TestPhasesOfATryThatWasGivenUpAreNotShown(t *testing.T) {
+	ln, err := net.ListenTCP("tcp", net.TCPAddrFromAddrPort(netip.MustParseAddrPort("127.0.0.1:0")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	url := ln.Addr().String()
+	go func() {
+		peer, err := ln.Accept()
+		if err != nil {
+			return
+		}
+		defer peer.Close()
+		head := make([]byte, 4<<10)
+		peer.Read(head)
+		ln.Close()
+		peer.Write(origin.Response(200, "ok"))
+		peer.Read(head)
+	}()
+	e := newEngine(t, Config{})
+	expect(t, probe(t, e, url), KindNone, 200)
+	r := probe(t, e, url)
+	expect(t, r, KindConnectRefused, 0)
+	if r.Attempts != 2 || r.Reused || r.Timings.Reached(PhaseSend) || r.Timings.Reached(PhaseWait) {
+		t.Errorf("%s", r.AppendJSON(nil, RecordOptions{}))
+	}
+}
+
+// A connection that is not kept is closed with the check, not when the garbage collector finds it.
+func TestAConnectionThatIsNotKeptIsClosedWithTheCheck(t *testing.T) {
+	closed := make(chan struct{})
+	srv := serve(t, func(c *origin.Conn, r *origin.Request) {
+		origin.Respond(200, "ok")(c, r)
+		c.Hang() // until the peer closes
+		close(closed)
+	})
+	expect(t, probe(t, newEngine(t, Config{MaxIdle: -1}), srv.Addr().String()), KindNone, 200)
+	select {
+	case <-closed:
+	case <-time.After(10 * time.Second):
+		t.Error("still open")
+	}
+}
+
+// The hop before was clean; the one that failed is not, and its connection goes.
+func TestAConnectionThatFailedIsNotKept(t *testing.T) {
+	hung := listenOrigin(t, origin.Config{ConnHandler: (*origin.Conn).Hang})
+	for scheme, kind := range map[string]Kind{"http": KindReceiveTimeout, "https": KindTLSTimeout} {
+		srv := serve(t, origin.Redirect(302, scheme+"://"+hung.Addr().String()+"/"))
+		e := newEngine(t, Config{HeadTimeout: 300 * time.Millisecond, TLSTimeout: 300 * time.Millisecond})
+		for range 2 {
+			r := probe(t, e, srv.Addr().String())
+			expect(t, r, kind, 302)
+			if r.Reused {
+				t.Errorf("%s: %s", scheme, r.AppendJSON(nil, RecordOptions{}))
+			}
+		}
 	}
 }

@@ -254,7 +254,7 @@ func TestCloseEndsRunsAndRefusesMore(t *testing.T) {
 	e := newEngine(t, Config{})
 	ended := make(chan error)
 	go func() {
-		ended <- e.Run(context.Background(), targets(srv.Addr().String()), func(*Result) {})
+		ended <- e.Run(context.Background(), targets(srv.Addr().String()), func(r *Result) { expect(t, r, KindLocalCanceled, 0) })
 	}()
 	for srv.Requests() < 1 {
 		runtime.Gosched()
@@ -291,6 +291,16 @@ func TestConcurrencyIsBoundedByTheDescriptorLimit(t *testing.T) {
 		if got := boundedConcurrency(tc.n, tc.limit); got != tc.want {
 			t.Errorf("%d in flight under %d descriptors: %d, want %d", tc.n, tc.limit, got, tc.want)
 		}
+	}
+}
+
+func TestIdleConnectionsAreBoundedByTheDescriptorLimit(t *testing.T) {
+	limit := fileLimit()
+	if limit == 0 || limit >= 1<<31 {
+		t.Skip("no limit")
+	}
+	if e := newEngine(t, Config{MaxIdle: 1 << 30}); e.cfg.MaxIdle > int(limit/8) {
+		t.Errorf("%d idle connections under %d descriptors", e.cfg.MaxIdle, limit)
 	}
 }
 
@@ -413,4 +423,114 @@ func TestAPanicOfEmitReachesTheCaller(t *testing.T) {
 		}
 	}, func(*Result) { panic("emit fell") })
 	t.Error("Run returned")
+}
+
+func TestDefaultsAreTheDocumentedOnes(t *testing.T) {
+	c := Config{}.withDefaults()
+	if c.Concurrency != 1000 || c.HostConcurrency != 4 || c.Method != "GET" || c.MaxRedirects != 5 || c.BodyLimit != 64<<10 ||
+		c.Timeout != 30*time.Second || c.ResolveTimeout != 5*time.Second || c.ConnectTimeout != 5*time.Second ||
+		c.TLSTimeout != 10*time.Second || c.HeadTimeout != 10*time.Second || c.MaxIdle != 256 || c.IdleTimeout != 15*time.Second ||
+		!strings.HasPrefix(c.UserAgent, "sonde/") {
+		t.Errorf("%+v", c)
+	}
+	if c := (Config{MaxRedirects: -1, BodyLimit: -1}).withDefaults(); c.MaxRedirects != 0 || c.BodyLimit != 0 {
+		t.Errorf("%+v", c)
+	}
+}
+
+func TestFieldsOfTheCallerReplaceTheEnginesOwn(t *testing.T) {
+	got := make(chan string, 1)
+	srv := serve(t, func(c *origin.Conn, r *origin.Request) {
+		got <- string(r.Raw)
+		origin.Respond(200, "")(c, r)
+	})
+	e := newEngine(t, Config{Header: []HeaderField{{Name: "user-agent", Value: "me"}, {Name: "ACCEPT", Value: "a/b"}}})
+	expect(t, probe(t, e, srv.Addr().String()), KindNone, 200)
+	want := "GET / HTTP/1.1\r\nHost: " + srv.Addr().String() + "\r\nuser-agent: me\r\nACCEPT: a/b\r\n\r\n"
+	if r := <-got; r != want {
+		t.Errorf("sent    %q\nexpected %q", r, want)
+	}
+}
+
+// Two at once, and then one each 5 ms: a limiter may be late, never early.
+func TestRateHoldsBackWhatComesTooFast(t *testing.T) {
+	e := newEngine(t, Config{Rate: 200})
+	in := strings.Fields(strings.Repeat("ftp://x/ ", 12))
+	before := time.Now()
+	got, err := collect(t, e, t.Context(), targets(in...))
+	if d := time.Since(before); err != nil || len(got) != len(in) || d < 45*time.Millisecond {
+		t.Errorf("%d results after %v, %v", len(got), d, err)
+	}
+}
+
+// The hops of a Result that Check returned are not used again for the next one.
+func TestAResultOfCheckIsTheCallers(t *testing.T) {
+	srv := serve(t, origin.Respond(200, ""))
+	e := newEngine(t, Config{})
+	first := probe(t, e, srv.Addr().String()+"/1")
+	probe(t, e, srv.Addr().String()+"/2")
+	if !strings.HasSuffix(first.Hops[0].URL, "/1") {
+		t.Errorf("the first result's hop went to %s", first.Hops[0].URL)
+	}
+	if s := e.Stats(); s != (Stats{}) {
+		t.Errorf("after the checks: %+v", s)
+	}
+}
+
+// emit holds up Run, and so Close: what it was given must not be taken away.
+func TestCloseWaitsForRuns(t *testing.T) {
+	e := newEngine(t, Config{})
+	emitting, hold := make(chan struct{}), make(chan struct{})
+	closed := make(chan error, 1)
+	go e.Run(context.Background(), targets("ftp://x/"), func(*Result) {
+		close(emitting)
+		<-hold
+	})
+	<-emitting
+	go func() { closed <- e.Close() }()
+	for !e.isClosed() {
+		runtime.Gosched()
+	}
+	for range 1000 { // time enough for a Close that does not wait
+		runtime.Gosched()
+	}
+	if len(closed) != 0 {
+		t.Error("closed in the middle of a Run")
+	}
+	close(hold)
+	if err := <-closed; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestCloseEndsIdleConnections(t *testing.T) {
+	ended := make(chan struct{})
+	srv := serve(t, func(c *origin.Conn, r *origin.Request) {
+		origin.Respond(200, "")(c, r)
+		c.Hang() // until the peer closes
+		close(ended)
+	})
+	e := newEngine(t, Config{})
+	expect(t, probe(t, e, srv.Addr().String()), KindNone, 200)
+	e.Close()
+	select {
+	case <-ended:
+	case <-time.After(10 * time.Second):
+		t.Error("still open")
+	}
+}
+
+func TestAResolverThatIsGivenStaysOpen(t *testing.T) {
+	srv := serve(t, origin.Respond(200, ""))
+	dns := listenDNS(t, map[string]origin.Name{"a.test": {Addrs: []netip.Addr{srv.Addr().Addr()}}, "b.test": {Addrs: []netip.Addr{srv.Addr().Addr()}}})
+	names, err := resolver.New(resolver.Config{Servers: []netip.AddrPort{dns.Addr()}, Hosts: "-"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer names.Close()
+	for _, host := range []string{"a.test", "b.test"} {
+		e := newEngine(t, Config{Resolver: names, DialAddr: toServers(srv, nil)})
+		expect(t, probe(t, e, "http://"+host+"/"), KindNone, 200)
+		e.Close()
+	}
 }

@@ -1,7 +1,16 @@
 package engine
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"math/big"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -27,6 +36,7 @@ func TestTLSOutcomesCarryTheCertificate(t *testing.T) {
 		{"untrusted", other.Issue("127.0.0.1"), false, KindTLSUntrusted, false},
 		{"expired, taken", good.IssueExpired("127.0.0.1"), true, KindNone, false},
 		{"untrusted, taken", other.Issue("127.0.0.1"), true, KindNone, false},
+		{"another name, taken", good.Issue("x.test"), true, KindNone, false},
 		{"good, not asked", good.Issue("127.0.0.1"), true, KindNone, true},
 	} {
 		srv := listenOrigin(t, origin.Config{Handler: origin.Respond(200, "ok"), TLS: serverTLS(tc.cert)})
@@ -41,10 +51,17 @@ func TestTLSOutcomesCarryTheCertificate(t *testing.T) {
 			t.Errorf("%s: no facts of the certificate: %+v", tc.name, info)
 			continue
 		}
+		leaf, err := x509.ParseCertificate(tc.cert.Certificate[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if info.Subject != leaf.Subject.String() || info.Issuer != leaf.Issuer.String() || !info.NotAfter.Equal(leaf.NotAfter) {
+			t.Errorf("%s: %+v of %v", tc.name, info, leaf.Subject)
+		}
 		if info.Verified != tc.verified || (info.VerifyError == "") != tc.verified {
 			t.Errorf("%s: verified %v, %q", tc.name, info.Verified, info.VerifyError)
 		}
-		if tc.kind == KindNone && (info.Version != "TLS 1.3" || info.ALPN != "http/1.1" || info.Resumed) {
+		if tc.kind == KindNone && (info.Version != "TLS 1.3" || !strings.HasPrefix(info.Cipher, "TLS_") || info.ALPN != "http/1.1" || info.Resumed) {
 			t.Errorf("%s: %+v", tc.name, info)
 		}
 		if !r.Timings.Reached(PhaseTLS) {
@@ -56,7 +73,7 @@ func TestTLSOutcomesCarryTheCertificate(t *testing.T) {
 func TestTLSFailuresAreToldApart(t *testing.T) {
 	authority := origin.NewAuthority()
 	old := serverTLS(authority.Issue("127.0.0.1"))
-	old.MaxVersion = tls.VersionTLS11
+	old.MinVersion, old.MaxVersion = tls.VersionTLS10, tls.VersionTLS11 // it would, if we did
 	picky := serverTLS(authority.Issue("127.0.0.1"))
 	picky.ClientAuth = tls.RequireAnyClientCert
 	for _, tc := range []struct {
@@ -90,5 +107,84 @@ func TestTLSConnectionsAreReused(t *testing.T) {
 	}
 	if !last.Reused || last.Timings.Reached(PhaseTLS) || last.Hops[0].TLS == nil || srv.Connections() != 1 {
 		t.Errorf("reused %v, tls reached %v, %d connections", last.Reused, last.Timings.Reached(PhaseTLS), srv.Connections())
+	}
+}
+
+// What the ClientHello says is the engine's to decide, and the library's defaults change.
+func TestTheClientHelloAsksForNoMoreThanIsMeant(t *testing.T) {
+	hellos := make(chan *tls.ClientHelloInfo, 10)
+	pages := origin.Mux{"/": func(c *origin.Conn, r *origin.Request) {
+		origin.Respond(200, fmt.Sprint(c.TLS().DidResume))(c, r)
+	}}
+	s := newSite(t, Config{MaxIdle: -1, Expect: []byte("false")}, pages, func(cfg *tls.Config) {
+		cfg.GetConfigForClient = func(h *tls.ClientHelloInfo) (*tls.Config, error) {
+			hellos <- h
+			return nil, nil
+		}
+	})
+	for _, host := range []string{"a.test", "b.test", "b.test"} {
+		r := probe(t, s.Engine, "https://"+host+"/")
+		expect(t, r, KindNone, 200)
+		h := <-hellos
+		if h.ServerName != host || !slices.Equal(h.SupportedProtos, []string{"http/1.1"}) {
+			t.Errorf("%s: server name %q, protocols %q", host, h.ServerName, h.SupportedProtos)
+		}
+		if slices.Contains(h.SupportedCurves, tls.X25519MLKEM768) || slices.Min(h.SupportedVersions) < tls.VersionTLS12 {
+			t.Errorf("%s: curves %v, versions %x", host, h.SupportedCurves, h.SupportedVersions)
+		}
+		if r.Hops[0].TLS.Resumed || !r.ExpectFound {
+			t.Errorf("%s: the session was resumed", host)
+		}
+	}
+}
+
+// Two names at one address: the certificate was checked for one of them only.
+func TestATLSConnectionServesOneName(t *testing.T) {
+	s := newSite(t, Config{}, origin.Mux{"/": origin.Respond(200, "")})
+	for i, host := range []string{"a.test", "b.test", "a.test", "b.test"} {
+		r := probe(t, s.Engine, "https://"+host+"/")
+		expect(t, r, KindNone, 200)
+		if r.Reused != (i >= 2) {
+			t.Errorf("request %d, for %s: reused is %v", i, host, r.Reused)
+		}
+	}
+}
+
+func TestTheHandshakeHasALimitOfItsOwn(t *testing.T) {
+	srv := listenOrigin(t, origin.Config{ConnHandler: (*origin.Conn).Hang})
+	r := probe(t, newEngine(t, Config{TLSTimeout: 20 * time.Millisecond, Timeout: 20 * time.Second}), "https://"+srv.Addr().String())
+	expect(t, r, KindTLSTimeout, 0)
+	if d := r.Timings.Phases[PhaseTLS]; d > 10*time.Second {
+		t.Errorf("the handshake was given %v", d)
+	}
+}
+
+// Nearly every certificate of the Internet is signed by one that the server sends along.
+func TestACertificateIsJudgedWithItsIntermediates(t *testing.T) {
+	var chain []*x509.Certificate // root, intermediate, leaf
+	var keys []*ecdsa.PrivateKey
+	for i := range 3 {
+		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		template := &x509.Certificate{SerialNumber: big.NewInt(int64(i + 1)), NotAfter: time.Now().Add(time.Hour),
+			IsCA: i < 2, BasicConstraintsValid: true, DNSNames: []string{"a.test"}}
+		template.Subject.CommonName = fmt.Sprint("certificate ", i)
+		parent, signer := template, key
+		if i > 0 {
+			parent, signer = chain[i-1], keys[i-1]
+		}
+		der, err2 := x509.CreateCertificate(rand.Reader, template, parent, &key.PublicKey, signer)
+		cert, err3 := x509.ParseCertificate(der)
+		if err := errors.Join(err, err2, err3); err != nil {
+			t.Fatal(err)
+		}
+		chain, keys = append(chain, cert), append(keys, key)
+	}
+	roots := x509.NewCertPool()
+	roots.AddCert(chain[0])
+	if err := verify([]*x509.Certificate{chain[2], chain[1]}, roots, "a.test"); err != nil {
+		t.Error(err)
+	}
+	if err := verify([]*x509.Certificate{chain[2]}, roots, "a.test"); err == nil {
+		t.Error("a certificate of an unknown authority is taken")
 	}
 }

@@ -32,8 +32,13 @@ func (c *check) backOff(kind Kind, attempt int) bool {
 	if c.shortage > c.engine.cfg.Timeout {
 		return false
 	}
-	c.shortage += d
-	c.deadline = c.deadline.Add(d)
+	before := time.Now()
+	defer func() {
+		// What was waited, not what was meant: on a full machine timers are late, and that is ours too.
+		waited := time.Since(before)
+		c.shortage += waited
+		c.deadline = c.deadline.Add(waited)
+	}()
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {

@@ -149,9 +149,18 @@ func (c *Conn) Await() (Established, error) {
 	}
 	c.outE = nil
 	if err := c.raw.Write(c.onWritable); err != nil {
+		_ = c.raw.Control(c.countRetransmits)
 		return c.est, closedOr(err)
 	}
 	return c.est, c.outE
+}
+
+// countRetransmits asks how often the SYN was sent again when the wait for an answer ends: nobody wakes
+// us for that.
+func (c *Conn) countRetransmits(fd uintptr) {
+	if info, errno := handshake(fd); errno == 0 {
+		c.est.Retransmits = int(info.totalRetrans)
+	}
 }
 
 // writable is called by the poller, first at once, then when the descriptor has become writable.
@@ -181,17 +190,16 @@ func (c *Conn) connectOnce(fd uintptr) bool {
 		}
 	}
 	info, errno := handshake(fd)
+	c.est.Retransmits = int(info.totalRetrans)
 	switch {
 	case errno != 0:
 		c.outE = os.NewSyscallError("getsockopt", errno)
 	case info.state == tcpSynSent || info.state == tcpSynRecv:
-		c.est.Retransmits = int(info.retransmits)
 		return false
 	case info.state == tcpClose:
 		c.outE = connectError(fd)
 	default:
 		c.state = connected
-		c.est.Retransmits = int(info.totalRetrans)
 		if info.totalRetrans == 0 {
 			c.est.RTT = time.Duration(info.rtt) * time.Microsecond
 		}
@@ -203,9 +211,7 @@ func (c *Conn) connectOnce(fd uintptr) bool {
 // fills as much as it is given room for.
 type tcpInfo struct {
 	state        uint8
-	_            uint8
-	retransmits  uint8
-	_            [65]byte
+	_            [67]byte
 	rtt          uint32 // smoothed; after the handshake alone it is the SYN's round trip, in us
 	_            [28]byte
 	totalRetrans uint32

@@ -5,6 +5,9 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"runtime"
+	"runtime/debug"
+	"syscall"
 	"testing"
 	"time"
 
@@ -117,6 +120,22 @@ func TestAwaitGoesOnAfterItsDeadlineAndTellsRetransmits(t *testing.T) {
 	}
 }
 
+// Linux sends a SYN again after a second. Nothing comes of it, and it is told all the same.
+func TestAwaitThatEndsInVainTellsRetransmits(t *testing.T) {
+	t.Parallel()
+	addr, _ := fullListener(t)
+	c, err := Open(addr, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	c.SetDeadline(time.Now().Add(1500 * time.Millisecond))
+	est, err := c.Await()
+	if !errors.Is(err, os.ErrDeadlineExceeded) || est.Retransmits < 1 || est.RTT != 0 {
+		t.Errorf("%v, %d retransmits, round trip %v", err, est.Retransmits, est.RTT)
+	}
+}
+
 func TestPendingSeesBytesAndClose(t *testing.T) {
 	c, peer := pair(t)
 	if c.Pending() {
@@ -125,8 +144,12 @@ func TestPendingSeesBytesAndClose(t *testing.T) {
 	if _, err := peer.Write([]byte("x")); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.Read(make([]byte, 1)); err != nil {
-		t.Fatal(err)
+	for !c.Pending() {
+		runtime.Gosched()
+	}
+	b := make([]byte, 2)
+	if n, err := c.Read(b); n != 1 || b[0] != 'x' || err != nil {
+		t.Fatalf("Pending took the byte: Read = %d, %v", n, err)
 	}
 	peer.Close()
 	if _, err := c.Read(make([]byte, 1)); err == nil {
@@ -134,6 +157,23 @@ func TestPendingSeesBytesAndClose(t *testing.T) {
 	}
 	if !c.Pending() {
 		t.Fatal("a connection that the peer closed looks quiet")
+	}
+}
+
+// The reset is looked for by Pending itself: whoever had read it before would have taken it away.
+func TestPendingSeesAReset(t *testing.T) {
+	c, peer := pair(t)
+	peer.(*net.TCPConn).SetLinger(0)
+	peer.Close()
+	for state := uint8(0); state != tcpClose; {
+		c.raw.Control(func(fd uintptr) {
+			info, _ := handshake(fd)
+			state = info.state
+		})
+		runtime.Gosched()
+	}
+	if !c.Pending() {
+		t.Fatal("a connection that was reset looks quiet")
 	}
 }
 
@@ -184,5 +224,133 @@ func TestAConnectionToItselfIsTold(t *testing.T) {
 	}
 	if c, _ := pair(t); c.ToItself() {
 		t.Error("a connection to a peer is taken for one to itself")
+	}
+}
+
+// option reads a number that the kernel keeps for the socket.
+func option(t *testing.T, c *Conn, level, name int) (v int) {
+	t.Helper()
+	var err error
+	c.raw.Control(func(fd uintptr) { v, err = unix.GetsockoptInt(int(fd), level, name) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+// What nobody would notice but in a figure: latency, segments, ports.
+func TestOptionsStandBeforeConnect(t *testing.T) {
+	loopback := netip.MustParseAddrPort("127.0.0.1:1")
+	for _, delay := range []bool{true, false} {
+		c, err := Open(loopback, Options{NoDelay: !delay, Source: loopback.Addr()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		if on := option(t, c, unix.IPPROTO_TCP, unix.TCP_NODELAY) != 0; on == delay {
+			t.Errorf("TCP_NODELAY is %v", on)
+		}
+		if option(t, c, unix.IPPROTO_TCP, unix.TCP_QUICKACK) != 0 {
+			t.Error("the handshake's ACK is not held back")
+		}
+		if option(t, c, unix.IPPROTO_IP, unix.IP_BIND_ADDRESS_NO_PORT) != 1 {
+			t.Error("the source takes a port before connect")
+		}
+		var flags int
+		c.raw.Control(func(fd uintptr) { flags, err = unix.FcntlInt(fd, unix.F_GETFD, 0) })
+		if err != nil || flags&unix.FD_CLOEXEC == 0 {
+			t.Errorf("a child would inherit the socket: %x, %v", flags, err)
+		}
+	}
+	s, err := HoldStamps()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if v, err := unix.GetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_TIMESTAMPING); v != stampFlags || err != nil {
+		t.Errorf("the stamps are not held: %x, %v", v, err)
+	}
+}
+
+func TestAMappedAddressIsIPv4(t *testing.T) {
+	c, err := Open(netip.MustParseAddrPort("[::ffff:127.0.0.1]:1"), Options{Source: netip.MustParseAddr("::ffff:127.0.0.1")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if domain := option(t, c, unix.SOL_SOCKET, unix.SO_DOMAIN); domain != unix.AF_INET {
+		t.Errorf("family %d", domain)
+	}
+}
+
+func TestOpenThatFailsKeepsNoDescriptor(t *testing.T) {
+	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // the collector would close what was lost
+	count := func() int {
+		open, err := os.ReadDir("/proc/self/fd")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(open)
+	}
+	before := count()
+	for range 20 {
+		if _, err := Open(netip.MustParseAddrPort("127.0.0.1:1"), Options{Source: netip.MustParseAddr("192.0.2.1")}); Classify(err) != Ports {
+			t.Fatalf("an address of nobody's gave %v", err)
+		}
+	}
+	if after := count(); after > before+10 {
+		t.Errorf("%d descriptors were open before, %d after", before, after)
+	}
+}
+
+// The classes, written down once more: the table of the code cannot vouch for itself.
+func TestClassesOfErrorNumbers(t *testing.T) {
+	want := map[syscall.Errno]Class{}
+	for class, numbers := range map[Class][]syscall.Errno{
+		Refused:       {unix.ECONNREFUSED},
+		Reset:         {unix.ECONNRESET, unix.EPIPE, unix.ECONNABORTED},
+		KernelTimeout: {unix.ETIMEDOUT},
+		Unreachable: {unix.EHOSTUNREACH, unix.ENETUNREACH, unix.EHOSTDOWN, unix.ENETDOWN, unix.ENOPROTOOPT, unix.EACCES, unix.EPERM,
+			unix.EAFNOSUPPORT, unix.EINVAL},
+		FDLimit: {unix.EMFILE, unix.ENFILE},
+		Ports:   {unix.EADDRNOTAVAIL, unix.EADDRINUSE, unix.EAGAIN},
+		Memory:  {unix.ENOBUFS, unix.ENOMEM},
+	} {
+		for _, n := range numbers {
+			want[n] = class
+		}
+	}
+	for n := range syscall.Errno(200) {
+		if got := Classify(os.NewSyscallError("call", n)); got != want[n] {
+			t.Errorf("%d, %v: class %d, want %d", int(n), n, got, want[n])
+		}
+	}
+	if Classify(net.ErrClosed) != Closed || Classify(nil) != Other {
+		t.Error("what is no number has the wrong class")
+	}
+}
+
+// A connection between two addresses may have the same port at both ends.
+func TestThePortAloneMakesNoConnectionToItself(t *testing.T) {
+	ln, err := net.ListenTCP("tcp", net.TCPAddrFromAddrPort(netip.MustParseAddrPort("127.0.0.2:0")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	addr := ln.Addr().(*net.TCPAddr).AddrPort()
+	c, err := Open(addr, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	errno := unix.EBADF
+	c.raw.Control(func(fd uintptr) {
+		errno = withAddr(unix.SYS_BIND, fd, netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), addr.Port()))
+	})
+	if errno != 0 {
+		t.Skipf("the port is taken at the other address: %v", errno)
+	}
+	if _, err := c.Await(); err != nil || c.ToItself() {
+		t.Errorf("%v, told %v", err, c.ToItself())
 	}
 }

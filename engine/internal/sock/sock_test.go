@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"runtime"
 	"syscall"
 	"testing"
 	"time"
@@ -109,6 +110,13 @@ func TestReadAfterThePeersCloseIsEOF(t *testing.T) {
 	}
 }
 
+func TestReadingNothingIsNoEnd(t *testing.T) {
+	c, _ := pair(t)
+	if n, err := c.Read(nil); n != 0 || err != nil {
+		t.Fatalf("Read = %d, %v", n, err)
+	}
+}
+
 func TestReadAfterAResetIsReset(t *testing.T) {
 	c, peer := pair(t)
 	peer.(*net.TCPConn).SetLinger(0)
@@ -132,6 +140,32 @@ func TestWriteTakesMoreThanTheSocketBuffer(t *testing.T) {
 	c.Close()
 	if n := <-got; n != size {
 		t.Fatalf("the peer read %d bytes of %d", n, size)
+	}
+}
+
+// What was taken before the deadline is said to be: no more and no less arrives.
+func TestWriteThatEndsEarlyTellsHowMuchWasTaken(t *testing.T) {
+	c, peer := pair(t)
+	type result struct {
+		n   int
+		err error
+	}
+	ended := make(chan result, 1)
+	go func() {
+		n, err := c.Write(make([]byte, 64<<20))
+		ended <- result{n, err}
+	}()
+	if _, err := peer.Read(make([]byte, 1)); err != nil {
+		t.Fatal(err)
+	}
+	c.SetWriteDeadline(time.Unix(1, 0)) // some was taken by now
+	r := <-ended
+	if r.n == 0 || !errors.Is(r.err, os.ErrDeadlineExceeded) {
+		t.Fatalf("Write = %d, %v", r.n, r.err)
+	}
+	c.Close()
+	if got, err := io.Copy(io.Discard, peer); got+1 != int64(r.n) || err != nil {
+		t.Errorf("the peer read %d bytes, %v; Write took %d", got+1, err, r.n)
 	}
 }
 
@@ -166,6 +200,9 @@ func TestUseAfterCloseIsErrClosed(t *testing.T) {
 func TestSourceIsTheAddressConnectedFrom(t *testing.T) {
 	_, addr := listen(t)
 	source := netip.MustParseAddr("127.0.0.1")
+	if runtime.GOOS == "linux" {
+		source = netip.MustParseAddr("127.0.0.9") // one that the kernel would not choose by itself
+	}
 	c, _ := dial(t, addr, Options{Source: source})
 	if got := c.LocalAddr().(*net.TCPAddr).AddrPort().Addr().Unmap(); got != source {
 		t.Fatalf("connected from %v, want %v", got, source)

@@ -1,0 +1,62 @@
+package engine
+
+import (
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/sondeprobe/sonde/bench/origin"
+)
+
+// answeredBeforeRead makes a check whose answer lies in the socket, unread. arrived is a moment when it
+// was there already.
+func answeredBeforeRead(t *testing.T) (c *check, arrived time.Duration) {
+	t.Helper()
+	conn, far := newIdlePeer(t).conn(keyA)
+	c = newCheck(newEngine(t, Config{}))
+	c.begin(t.Context(), Target{})
+	c.req.method = "GET"
+	c.beginHop()
+	c.conn = conn
+	c.clock.begin(PhaseSend, c.at())
+	c.clock.end(c.at())
+	if _, err := far.Write(origin.Response(200, "ok")); err != nil {
+		t.Fatal(err)
+	}
+	for !conn.Pending() {
+		runtime.Gosched()
+	}
+	return c, c.at()
+}
+
+// We come late to the answer: wait and receive have ended by then, and the delay is lag.
+func TestWaitAndReceiveEndAtTheStampNotAtTheRead(t *testing.T) {
+	c, arrived := answeredBeforeRead(t)
+	if err := c.receive(); err != nil {
+		t.Fatal(err)
+	}
+	c.beginProcess()
+	c.endHop()
+	phases := &c.hop.Timings.Phases
+	if sum := phases[PhaseSend] + phases[PhaseWait] + phases[PhaseReceive]; sum > arrived || c.hop.Source != SourceKernel {
+		t.Errorf("it had arrived after %v, and the phases are %v, source %v", arrived, sum, c.hop.Source)
+	}
+	if c.noticed < arrived {
+		t.Errorf("noticed after %v, and it was read after %v", c.noticed, arrived)
+	}
+}
+
+// A stamp before the request means a clock that was stepped, on a fresh connection; on a kept one, bytes
+// that answer nothing.
+func TestAStampBeforeTheRequestIsNoStamp(t *testing.T) {
+	c, arrived := answeredBeforeRead(t)
+	c.clock.sentAt = time.Hour
+	if err := c.receive(); err != nil || c.clock.source != SourceProcess || c.arrived < arrived {
+		t.Errorf("%v, source %v, arrived after %v", err, c.clock.source, c.arrived)
+	}
+	c, _ = answeredBeforeRead(t)
+	c.clock.sentAt, c.reused = time.Hour, true
+	if err := c.receive(); err == nil || c.hop.StatusCode != 0 || !c.mayRetry(err) {
+		t.Errorf("%v, status %d", err, c.hop.StatusCode)
+	}
+}

@@ -202,6 +202,12 @@ func TestDNSOutcomes(t *testing.T) {
 		if !r.Timings.Reached(PhaseResolve) && tc.kind != KindResolveBadName {
 			t.Errorf("%s: no time for resolve", tc.host)
 		}
+		if d := r.Hops[0].DNS; d != nil && d.Answered != (tc.kind != KindResolveTimeout) {
+			t.Errorf("%s: answered is %v", tc.host, d.Answered)
+		}
+		if strings.Contains(string(r.AppendJSON(nil, RecordOptions{})), "NOERROR") != (tc.status == 200 || tc.kind == KindResolveNoAddress || tc.kind == KindResolveCNAMELoop) {
+			t.Errorf("%s: %s", tc.host, r.AppendJSON(nil, RecordOptions{}))
+		}
 		if tc.status == 200 && (r.Hops[0].DNS == nil || r.Hops[0].DNS.Server != dns.Addr() || r.HostIP != lo[0]) {
 			t.Errorf("%s: %s", tc.host, r.AppendJSON(nil, RecordOptions{}))
 		}

@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"strconv"
 	"time"
+	"unicode"
+	"unicode/utf16"
 	"unicode/utf8"
 )
 
@@ -256,6 +258,8 @@ func (w *record) dns(d *DNSInfo) {
 		w.b = append(w.b, '"')
 		w.b = d.Server.AppendTo(w.b)
 		w.b = append(w.b, '"')
+	}
+	if d.Server.IsValid() && d.Answered {
 		w.key("rcode")
 		w.rcode(d.RCode)
 	}
@@ -270,7 +274,9 @@ func (w *record) dns(d *DNSInfo) {
 		}
 		w.b = append(w.b, ']')
 	}
-	w.int("ttl", int64(d.TTL/time.Second))
+	if d.Answered {
+		w.int("ttl", int64(d.TTL/time.Second))
+	}
 	w.bool("cached", d.Cached)
 	w.bool("shared", d.Shared)
 	w.int("attempts", int64(d.Attempts))
@@ -293,8 +299,8 @@ func (w *record) rcode(code int) {
 }
 
 // appendString appends s as a JSON string. Every control character (C0, DEL, C1) is escaped, the two line
-// separators that JavaScript once took for line ends, and what turns the direction of a text around: a
-// record may be read on a terminal. Each octet that is no UTF-8 becomes the replacement character.
+// separators that JavaScript once took for line ends, and characters that cannot be seen, such as those that
+// turn a text around: a record may be read on a terminal. Each octet that is no UTF-8 becomes the replacement character.
 func appendString(dst []byte, s string) []byte {
 	dst = append(dst, '"')
 	start := 0
@@ -321,16 +327,9 @@ func appendString(dst []byte, s string) []byte {
 	return append(dst, '"')
 }
 
-// misleads reports whether r is a line separator or has the property Bidi_Control.
-func misleads(r rune) bool {
-	switch {
-	case r < 0x61c || r > 0x2069:
-		return false
-	case r == 0x61c, r == 0x200e, r == 0x200f, r >= 0x2028 && r <= 0x202e, r >= 0x2066:
-		return true
-	}
-	return false
-}
+// misleads reports whether r cannot be seen and may change how the text around it reads: format characters,
+// the bidirectional marks among them, and the two separators.
+func misleads(r rune) bool { return unicode.In(r, unicode.Cf, unicode.Zl, unicode.Zp) }
 
 func appendEscape(dst []byte, r rune) []byte {
 	const hex = "0123456789abcdef"
@@ -343,6 +342,10 @@ func appendEscape(dst []byte, r rune) []byte {
 		return append(dst, '\\', 'r')
 	case '\t':
 		return append(dst, '\\', 't')
+	}
+	if r > 0xffff {
+		high, low := utf16.EncodeRune(r)
+		return appendEscape(appendEscape(dst, high), low)
 	}
 	return append(dst, '\\', 'u', hex[r>>12&15], hex[r>>8&15], hex[r>>4&15], hex[r&15])
 }

@@ -94,7 +94,7 @@ type (
 		Server   string   `json:"server,omitempty"`
 		RCode    string   `json:"rcode,omitempty"`
 		CNAME    []string `json:"cname,omitempty"`
-		TTL      int      `json:"ttl"`
+		TTL      *int     `json:"ttl,omitempty"`
 		Cached   bool     `json:"cached"`
 		Shared   bool     `json:"shared"`
 		Attempts int      `json:"attempts"`
@@ -119,7 +119,7 @@ func fullResult() (*Result, *wantRecord) {
 	}
 	info := &TLSInfo{Version: tls.VersionName(tls.VersionTLS13), Cipher: "TLS_AES_128_GCM_SHA256", ALPN: "http/1.1",
 		Subject: "CN=\"a\"", Issuer: "CN=b\\", NotAfter: time.Date(2031, 2, 3, 4, 5, 6, 0, zone), VerifyError: "not\ttrusted", Resumed: true}
-	dns := &DNSInfo{Server: netip.MustParseAddrPort("[2001:db8::53]:53"), RCode: 3, CNAME: []string{"a.test.", "b\x7f.test."},
+	dns := &DNSInfo{Server: netip.MustParseAddrPort("[2001:db8::53]:53"), Answered: true, RCode: 3, CNAME: []string{"a.test.", "b\x7f.test."},
 		TTL: 59*time.Second + 999*time.Millisecond, Cached: true, Shared: true, Attempts: 2}
 	r := &Result{
 		N: 1<<63 - 1, Input: "line \x00\u0085\xff<&>", Start: time.Date(2026, 1, 2, 3, 4, 5, 60, zone),
@@ -137,7 +137,8 @@ func fullResult() (*Result, *wantRecord) {
 		},
 	}
 	wInfo := &wantTLS{"TLS 1.3", "TLS_AES_128_GCM_SHA256", "http/1.1", "CN=\"a\"", "CN=b\\", "2031-02-03T02:05:06.000000000Z", false, "not\ttrusted", true}
-	wDNS := &wantDNS{"[2001:db8::53]:53", "NXDOMAIN", []string{"a.test.", "b\x7f.test."}, 59, true, true, 2}
+	ttl := 59
+	wDNS := &wantDNS{"[2001:db8::53]:53", "NXDOMAIN", []string{"a.test.", "b\x7f.test."}, &ttl, true, true, 2}
 	ms := func(v float64) *float64 { return &v }
 	wSum := &wantTimings{ms(1.5), ms(7), ms(1234567.89), ms(0.002), ms(0.003), ms(0.004), ms(0), 0.002, 1234576.401}
 	w := &wantRecord{
@@ -349,10 +350,11 @@ func TestStringsAreEscapedForAnyReader(t *testing.T) {
 		{"\x7f", `"\u007f"`},
 		{"\u0080\u0085\u009f\u00a0", `"\u0080\u0085\u009f` + "\u00a0" + `"`},
 		{"\u2027\u2028\u2029", "\"\u2027" + `\u2028\u2029"`},
-		{"\u061b\u061c\u061d", "\"\u061b" + `\u061c` + "\u061d\""},
-		{"\u200d\u200e\u200f\u2010", "\"\u200d" + `\u200e\u200f` + "\u2010\""},
+		{"\u061b\u061c\u061e", "\"\u061b" + `\u061c` + "\u061e\""},
+		{"\u200a\u200b\u200f\u2010", "\"\u200a" + `\u200b\u200f` + "\u2010\""},
 		{"\u202a\u202e\u202f", `"\u202a\u202e` + "\u202f\""},
-		{"\u2065\u2066\u2069\u206a", "\"\u2065" + `\u2066\u2069` + "\u206a\""},
+		{"\u205f\u2066\u206f\u2070", "\"\u205f" + `\u2066\u206f` + "\u2070\""},
+		{"\u00ad\ufeff\U0001d173\U000e0041", `"\u00ad\ufeff\ud834\udd73\udb40\udc41"`},
 		{"é漢😀\U0010ffff", "\"é漢😀\U0010ffff\""},
 		{"\ufffd", "\"\ufffd\""},
 		{"\xff", `"\ufffd"`},

@@ -114,7 +114,8 @@ func (c *check) resolveLocation() (location, error) {
 	return next, nil
 }
 
-// otherScheme is the Location as a URL that is not http, without userinfo.
+// otherScheme is the Location as a URL that is not http, without userinfo, and without what may be meant
+// as such where the scheme knows none: "user:secret@host" has the scheme "user".
 func (c *check) otherScheme() string {
 	u, err := standard.ParseRef(c.req.loc.url, escapeHigh(c.location))
 	if err != nil {
@@ -122,6 +123,9 @@ func (c *check) otherScheme() string {
 	}
 	u.SetUsername("")
 	u.SetPassword("")
+	if u.OpaquePath() {
+		return redact(u.Href(false))
+	}
 	return u.Href(false)
 }
 

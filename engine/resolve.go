@@ -39,7 +39,7 @@ func (c *check) lookUp() *Error {
 		c.until = c.within(cfg.ResolveTimeout)
 		ans, err := c.engine.resolver.LookUp(c.ctx, c.req.loc.host, cfg.Family, c.until)
 		if !ans.Local {
-			c.hop.DNS = dnsInfo(&ans)
+			c.hop.DNS = dnsInfo(&ans, err)
 		}
 		if err == nil {
 			at := c.at()
@@ -64,8 +64,13 @@ func (c *check) lookUp() *Error {
 	}
 }
 
-func dnsInfo(ans *resolver.Answer) *DNSInfo {
-	return &DNSInfo{Server: ans.Server, RCode: ans.RCode, CNAME: ans.CNAME, TTL: ans.TTL,
+func dnsInfo(ans *resolver.Answer, err error) *DNSInfo {
+	answered := err == nil
+	if !answered {
+		kind := resolveKind(err)
+		answered = kind != KindResolveTimeout && kind != KindResolveUnreachable && !kind.IsLocal()
+	}
+	return &DNSInfo{Server: ans.Server, Answered: answered, RCode: ans.RCode, CNAME: ans.CNAME, TTL: ans.TTL,
 		Cached: ans.Cached, Shared: ans.Shared, Attempts: ans.Attempts}
 }
 

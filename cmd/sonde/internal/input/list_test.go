@@ -256,3 +256,15 @@ func (b repeat) Read(p []byte) (int, error) {
 	}
 	return len(p), nil
 }
+
+func TestOtherPackingsAreToldApartFromText(t *testing.T) {
+	for in, want := range map[string]string{
+		"\xfd7zXZ\x00\x00": "xz -dc", "BZh91AY&SY\x00": "bzip2 -dc", "PK\x03\x04\x14": "unzip -p", "7z\xbc\xaf\x27\x1c": "7z x -so",
+		"\x04\x22\x4d\x18d": "lz4 -dc", "BZh9.test\n": "", "BZh9": "", "PK.test\n": "", "7z.test\n": "",
+	} {
+		_, _, err := decompress(strings.NewReader(in))
+		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, want a word of %q", in, err, want)
+		}
+	}
+}

@@ -92,6 +92,9 @@ func (c *counter) Read(p []byte) (int, error) {
 func decompress(r io.Reader) (io.Reader, func(), error) {
 	buffered := bufio.NewReaderSize(r, 64<<10)
 	magic, _ := buffered.Peek(4) // an error is the first read's to report
+	if err := packed(magic, buffered); err != nil {
+		return nil, nil, err
+	}
 	switch {
 	case bytes.HasPrefix(magic, []byte{0x1f, 0x8b}):
 		unzip, err := gzip.NewReader(buffered)
@@ -108,6 +111,29 @@ func decompress(r io.Reader) (io.Reader, func(), error) {
 		return unpack, unpack.Close, nil
 	}
 	return buffered, nil, nil
+}
+
+// packings are what is recognised by its first four bytes and not unpacked here. Read as text, each would
+// be a few lines that are no URLs.
+var packings = []struct{ magic, name, unpack string }{
+	{"\xfd7zX", "xz", "xz -dc"},
+	{"PK\x03\x04", "zip", "unzip -p"},
+	{"7z\xbc\xaf", "7z", "7z x -so"},
+	{"\x04\x22\x4d\x18", "lz4", "lz4 -dc"},
+}
+
+func packed(magic []byte, r *bufio.Reader) error {
+	for _, p := range packings {
+		if string(magic) == p.magic {
+			return fmt.Errorf("it is packed with %s; unpack it first: %s FILE | sonde scan", p.name, p.unpack)
+		}
+	}
+	if bytes.HasPrefix(magic, []byte("BZh")) { // a host may begin so, and then goes on otherwise
+		if more, _ := r.Peek(10); bytes.HasSuffix(more, []byte("1AY&SY")) {
+			return errors.New("it is packed with bzip2; unpack it first: bzip2 -dc FILE | sonde scan")
+		}
+	}
+	return nil
 }
 
 // isZstd knows the frames of RFC 8878 section 3.1: data, and the skippable ones that may precede.

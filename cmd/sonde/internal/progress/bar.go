@@ -91,7 +91,7 @@ type bar struct {
 const (
 	barWidth   = 20
 	barSteps   = 10_000
-	barMinimum = 60 // columns; below, the fields need the room
+	barMinimum = 100 // columns; below, the fields need the room
 )
 
 // line returns one line of at most width columns, all ASCII.

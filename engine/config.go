@@ -25,9 +25,9 @@ type Config struct {
 
 	// Method of the first request. "" means GET.
 	Method string
-	// Header holds field lines that each request carries. "Host" replaces the Host field
-	// as long as redirects stay at the first origin, "User-Agent" replaces UserAgent. Content-Length, Transfer-Encoding and Connection
-	// are refused: they are the engine's own.
+	// Header holds field lines that each request carries. "Host" replaces the Host field as long as
+	// redirects stay at the first origin, "User-Agent" replaces UserAgent. Content-Length,
+	// Transfer-Encoding and Connection are refused: they are the engine's own.
 	Header []HeaderField
 	// UserAgent is the User-Agent field. "" means "sonde/VERSION (+URL of the project)".
 	UserAgent string

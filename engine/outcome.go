@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"strings"
 
 	"github.com/sondeprobe/sonde/engine/internal/sock"
@@ -193,6 +194,9 @@ func connectText(kind Kind, addr netip.AddrPort, err error) string {
 	case KindConnectReset:
 		return fmt.Sprintf("%s reset the connection as it was made", addr)
 	case KindConnectUnreachable:
+		if call, ok := errors.AsType[*os.SyscallError](err); ok {
+			err = call.Err // without the call's name
+		}
 		return fmt.Sprintf("%s cannot be reached: %v", addr, err)
 	}
 	return localText(kind, err)

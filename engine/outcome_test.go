@@ -294,6 +294,9 @@ func TestSentencesSayWhatHappened(t *testing.T) {
 			}
 		}
 	}
+	if text := connectText(KindConnectUnreachable, addr, os.NewSyscallError("connect", syscall.EHOSTUNREACH)); strings.Contains(text, "connect:") {
+		t.Errorf("%q names the system call", text)
+	}
 	if text := receiveText(KindTLSHandshake, &check{}, err); hasControl(text) || !strings.Contains(text, "TLS") {
 		t.Errorf("%q", text)
 	}

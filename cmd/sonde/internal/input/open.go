@@ -3,6 +3,7 @@ package input
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -51,7 +52,7 @@ type file struct {
 func openFile(name string, stdin *os.File) (file, error) {
 	f, shown, owned := stdin, "standard input", name != Stdin
 	if owned {
-		shown = name
+		shown = cmp.Or(name, `""`)
 		var err error
 		if f, err = os.Open(name); err != nil {
 			return file{}, &ReadError{shown, err}

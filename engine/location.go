@@ -8,6 +8,7 @@ import (
 
 	whatwgerrors "github.com/nlnwa/whatwg-url/errors"
 	whatwg "github.com/nlnwa/whatwg-url/url"
+	"golang.org/x/net/idna"
 )
 
 // location is an http or https URL taken apart by the rules of the WHATWG URL standard. It is a
@@ -46,11 +47,21 @@ var standard = whatwg.NewParser(
 )
 
 // misreadHost puts in the place of a host that the parser would take for another one a host that it
-// refuses: brackets inside brackets, which it drops, and an A-label of nothing, which it makes an empty
-// label ("example.com.xn--" would be example.com).
+// refuses: brackets inside brackets, which it drops; an A-label of nothing, which it makes an empty label
+// ("example.com.xn--" would be example.com); and a number with a sign, which it takes for a part of an
+// IPv4 address ("-29" would be 255.255.255.227). No top-level domain is such a number.
 func misreadHost(_ *whatwg.Url, host string) string {
 	if strings.HasPrefix(host, "[") && strings.ContainsAny(strings.TrimSuffix(host[1:], "]"), "[]") {
 		return "["
+	}
+	mapped, _ := mapping.ToASCII(unescape(host)) // an error is the parser's to find
+	labels := strings.Split(strings.TrimSuffix(mapped, "."), ".")
+	last := labels[len(labels)-1]
+	number := isSigned(last) || last != "" && last[0] >= '0' && last[0] <= '9'
+	for _, label := range labels {
+		if number && isSigned(label) {
+			return "["
+		}
 	}
 	for label := range strings.SplitSeq(unescape(host), ".") {
 		if strings.EqualFold(label, "xn--") {
@@ -58,6 +69,20 @@ func misreadHost(_ *whatwg.Url, host string) string {
 		}
 	}
 	return host
+}
+
+var mapping = idna.New(idna.MapForLookup(), idna.StrictDomainName(false))
+
+// isSigned reports whether strconv reads label, without the mark of its base, as a number with a sign.
+func isSigned(label string) bool {
+	digits := "0123456789"
+	if rest, octal := strings.CutPrefix(label, "0"); octal {
+		label = rest
+		if rest != "" && rest[0]|0x20 == 'x' {
+			label, digits = rest[1:], "0123456789abcdefABCDEF"
+		}
+	}
+	return len(label) > 1 && (label[0] == '-' || label[0] == '+') && strings.Trim(label[1:], digits) == ""
 }
 
 // parseLocation parses an absolute URL. Plain ones, which are nearly all, are taken apart in place;
@@ -295,6 +320,9 @@ func (l *location) plainHost() bool {
 	last := h[strings.LastIndexByte(h, '.')+1:]
 	if last == "" {
 		return false
+	}
+	if isSigned(last) {
+		return false // which is for the full parser to judge
 	}
 	if last[0] < '0' || last[0] > '9' {
 		return true

@@ -98,6 +98,7 @@ func (c *check) feedBody(end int) *Error {
 			if c.reused {
 				return c.unasked()
 			}
+			c.engine.pool.distrust(c.conn.key)
 			c.hop.Anomalies |= Anomaly(wire.ExtraBytes)
 			return nil
 		}

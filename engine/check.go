@@ -38,6 +38,7 @@ type check struct {
 	noticed     time.Duration // when the last bytes were handed to us; 0 when the hop got none
 	arrived     time.Duration // when they arrived
 	stale       bool          // they had arrived before the request was sent
+	unstamped   bool          // some bytes of the hop had no kernel's stamp
 	location    string        // Location of the response, as it came
 	locationErr error         // why it cannot be resolved
 	head        wire.ResponseHead
@@ -64,6 +65,8 @@ func (c *check) begin(ctx context.Context, t Target) {
 	c.mu.Lock()
 	c.aborted = false
 	c.mu.Unlock()
+	clear(c.res.Hops) // what they point to is the last record's
+	clear(c.sent)
 	hops := c.res.Hops[:0]
 	c.res = Result{N: t.N, Input: t.Input, Start: time.Now(), Hops: hops, ContentLength: -1, Timings: notReached()}
 	c.ctx = ctx
@@ -189,7 +192,7 @@ func (c *check) beginHop() {
 	c.sent = append(c.sent, sentRequest{c.req.method, c.req.loc.url})
 	// A hop starts where the one before ended: what was waited for in between is lag.
 	c.clock.reset(c.res.Timings.Total)
-	c.noticed, c.arrived, c.reused = 0, 0, false
+	c.noticed, c.arrived, c.reused, c.unstamped = 0, 0, false, false
 	c.location = "" // the one that led here is in the hop before
 }
 

@@ -38,6 +38,7 @@ var (
 	errPort0     = errors.New("port 0 cannot be connected to")
 	errHost      = errors.New("a host that no Host field can carry")
 	errAuthority = errors.New("an authority that is too long")
+	errSegments  = errors.New("a path of too many segments")
 )
 
 // standard is the full parser, brought up to the standard where it is behind.
@@ -91,8 +92,8 @@ func parseLocation(raw string) (location, error) {
 	if loc, ok := parsePlain(raw); ok {
 		return loc, nil
 	}
-	if longAuthority(raw) {
-		return location{}, errAuthority
+	if err := tooMuch("", raw); err != nil {
+		return location{}, err
 	}
 	u, err := standard.Parse(escapeHigh(raw))
 	if err != nil {
@@ -109,10 +110,14 @@ func (l *location) resolve(ref string) (location, error) {
 	if loc, ok := l.resolvePlain(ref); ok {
 		return loc, nil
 	}
-	if longAuthority(ref) {
-		return location{}, errAuthority
+	base := l.url
+	if hasAuthorityOrRoot(trimInput(ref)) {
+		base = l.url[:len(l.url)-len(l.target)] // nothing of the path is asked for
 	}
-	u, err := standard.ParseRef(l.url, escapeHigh(ref))
+	if err := tooMuch(base, ref); err != nil {
+		return location{}, err
+	}
+	u, err := standard.ParseRef(base, escapeHigh(ref))
 	if err != nil {
 		return location{}, withoutURL(err)
 	}
@@ -141,10 +146,70 @@ func (l *location) resolvePlain(ref string) (location, bool) {
 	return loc, true
 }
 
-// maxAuthority is the longest userinfo and host, in bytes, that the full parser gets to see. It takes
-// time in the square of their length: 8 KiB of "a@" cost it a tenth of a second. A name of 253 octets
-// is far shorter, however it is escaped.
-const maxAuthority = 4 << 10
+// The full parser takes time in the square of the length of userinfo and host, and in the number of
+// segments times the length of the path. These bounds keep the worst answer at a few milliseconds. A name
+// of 253 octets is far shorter, however it is escaped.
+const (
+	maxAuthority = 4 << 10 // bytes, escaped
+	maxSegments  = 1000    // of reference and base together, at any time while dot segments are removed
+)
+
+// tooMuch says why the full parser does not get to see a reference: it is none of ours, or would take it
+// too long.
+func tooMuch(base, ref string) error {
+	switch {
+	case otherScheme(trimInput(ref)):
+		return errScheme
+	case longAuthority(strings.ReplaceAll(escapeHigh(ref), "@", "%40")):
+		return errAuthority
+	case depth(base)+depth(ref) > maxSegments:
+		return errSegments
+	}
+	return nil
+}
+
+// otherScheme reports whether ref, trimmed, is a URL whose scheme is neither http nor https.
+func otherScheme(ref string) bool {
+	i := 0
+	for i < len(ref) && (isAlpha(ref[i]) || i > 0 && (ref[i] >= '0' && ref[i] <= '9' || strings.IndexByte("+-.", ref[i]) >= 0)) {
+		i++
+	}
+	return i > 0 && i < len(ref) && ref[i] == ':' && !strings.EqualFold(ref[:i], "http") && !strings.EqualFold(ref[:i], "https")
+}
+
+// hasAuthorityOrRoot reports whether ref, trimmed, says where it begins: "//a", "/a" or "http://a", not
+// "a", "?a" or "http:a".
+func hasAuthorityOrRoot(ref string) bool {
+	if hasScheme(ref) {
+		ref = ref[strings.IndexByte(ref, ':')+1:]
+	}
+	return ref != "" && (ref[0] == '/' || ref[0] == '\\')
+}
+
+// depth is the greatest number of segments that a path has while its dot segments are removed.
+func depth(path string) (deepest int) {
+	n := 0
+	for {
+		end := strings.IndexAny(path, "/\\")
+		if end < 0 {
+			return deepest
+		}
+		switch part := path[:end]; {
+		case len(part) > len("%2e%2e") || part == "":
+			n++
+		default:
+			switch strings.ReplaceAll(strings.ToLower(part), "%2e", ".") {
+			case ".":
+			case "..":
+				n = max(n-1, 0)
+			default:
+				n++
+			}
+		}
+		deepest = max(deepest, n)
+		path = path[end+1:]
+	}
+}
 
 // longAuthority reports whether what would be read as an authority is over the limit.
 func longAuthority(ref string) bool {

@@ -57,6 +57,22 @@ type pool struct {
 	size   int
 	sweep  *time.Timer // armed while anything is idle
 	closed bool
+
+	// distrusted are the origins that sent more than they were asked for. Nothing tells what such a peer
+	// sends late from the answer to the next request, so there is no next one on its connections.
+	distrusted map[poolKey]struct{}
+}
+
+// maxDistrusted bounds the memory for origins that are not trusted: the latest ones are.
+const maxDistrusted = 4096
+
+func (p *pool) distrust(key poolKey) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.distrusted) >= maxDistrusted || p.distrusted == nil {
+		p.distrusted = make(map[poolKey]struct{})
+	}
+	p.distrusted[key] = struct{}{}
 }
 
 func newPool(limit int, keep time.Duration) *pool {
@@ -74,9 +90,19 @@ func (p *pool) take(key poolKey) *conn {
 			return nil
 		}
 		p.remove(c)
+		_, distrusted := p.distrusted[key]
 		p.mu.Unlock()
+		if distrusted {
+			c.Close()
+			continue
+		}
 		if !c.Pending() {
 			return c
+		}
+		if c.tls == nil { // where there may be an alert
+			if n, _ := c.Read(make([]byte, 1)); n > 0 { // something is there, or the end: no wait
+				p.distrust(key)
+			}
 		}
 		c.Close()
 	}
@@ -86,7 +112,7 @@ func (p *pool) take(key poolKey) *conn {
 func (p *pool) put(c *conn) {
 	c.SetDeadline(time.Time{})
 	p.mu.Lock()
-	if p.closed || p.limit <= 0 {
+	if _, distrusted := p.distrusted[c.key]; distrusted || p.closed || p.limit <= 0 {
 		p.mu.Unlock()
 		c.Close()
 		return

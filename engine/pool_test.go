@@ -230,10 +230,11 @@ func TestPoolHandsOutNoConnectionWithSomethingToRead(t *testing.T) {
 		t.Skip("only the Linux sockets can peek")
 	}
 	for _, c := range []struct {
-		name string
-		news func(t *testing.T, c *conn, far net.Conn)
+		name      string
+		distrusts bool
+		news      func(t *testing.T, c *conn, far net.Conn)
 	}{
-		{"bytes that nobody asked for", func(t *testing.T, c *conn, far net.Conn) {
+		{"bytes that nobody asked for", true, func(t *testing.T, c *conn, far net.Conn) {
 			if _, err := far.Write([]byte("xy")); err != nil {
 				t.Fatal(err)
 			}
@@ -241,13 +242,13 @@ func TestPoolHandsOutNoConnectionWithSomethingToRead(t *testing.T) {
 				t.Fatal(err)
 			}
 		}},
-		{"closed by the peer", func(t *testing.T, c *conn, far net.Conn) {
+		{"closed by the peer", false, func(t *testing.T, c *conn, far net.Conn) {
 			far.Close()
 			if _, err := c.Read(make([]byte, 1)); err != io.EOF {
 				t.Fatal(err)
 			}
 		}},
-		{"reset by the peer", func(t *testing.T, c *conn, far net.Conn) {
+		{"reset by the peer", false, func(t *testing.T, c *conn, far net.Conn) {
 			far.(*net.TCPConn).SetLinger(0)
 			far.Close()
 			if _, err := c.Read(make([]byte, 1)); err == nil || err == io.EOF {
@@ -262,6 +263,17 @@ func TestPoolHandsOutNoConnectionWithSomethingToRead(t *testing.T) {
 			bad, far := peer.conn(keyA)
 			c.news(t, bad, far)
 			p.put(bad)
+			if c.distrusts {
+				if got := p.take(keyA); got != nil || !isClosed(bad) || !isClosed(good) {
+					t.Fatal("a connection to a peer that says what nobody asked for")
+				}
+				after, _ := peer.conn(keyA)
+				if p.put(after); !isClosed(after) || p.take(keyA) != nil {
+					t.Fatal("it is trusted again")
+				}
+				consistent(t, p)
+				return
+			}
 			if got := p.take(keyA); got != good {
 				t.Fatal("not the quiet connection")
 			}

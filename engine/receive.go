@@ -13,7 +13,7 @@ import (
 const (
 	maxInterim    = 16       // 1xx responses before a final one
 	maxChainHeads = 1 << 20  // bytes of response heads over all hops
-	maxFieldText  = 1 << 10  // bytes of a field that the Result keeps
+	maxFieldText  = 1 << 10  // bytes of a field or a certificate's name that the Result keeps
 	bodyBuffer    = 16 << 10 // for bodies that do not fit the first buffer
 )
 
@@ -112,6 +112,7 @@ func (c *check) read() error {
 		at, kernel = now, false // the clock was stepped: the stamp means nothing
 	}
 	c.clock.stamped(kernel)
+	c.unstamped = c.unstamped || !kernel
 	c.in = c.in[:len(c.in)+n]
 	c.noticed = max(now.Sub(c.res.Start), 1)
 	c.arrived = at.Sub(c.res.Start)
@@ -122,6 +123,7 @@ func (c *check) read() error {
 // had arrived before the request was sent, or others follow the response. Which of them answers this
 // request cannot be told, so none does: the check is made again on a fresh connection.
 func (c *check) unasked() *Error {
+	c.engine.pool.distrust(c.conn.key)
 	err := c.fail(KindReceiveNotHTTP, PhaseWait, nil, "the connection brought bytes that answer no request")
 	c.noticed, c.hop.StatusCode, c.hop.Anomalies = 0, 0, 0
 	r := &c.res
@@ -181,13 +183,17 @@ func (c *check) keepHead() {
 
 // value returns the first field of that name, cut to maxFieldText, as a string of its own; "" for none.
 func (c *check) value(name string) string {
-	f, ok := c.head.LookField(name)
+	f, _ := c.head.LookField(name)
 	value := f.Value
-	if ok && f.Folded {
+	if f.Folded {
+		f.Value = value[:min(len(value), 4*maxFieldText)] // no more is unfolded than is kept, nearly
 		value = f.AppendValue(nil)
 	}
 	return string(value[:min(len(value), maxFieldText)])
 }
+
+// cutText copies the beginning of a text from outside that the Result keeps.
+func cutText(s string) string { return strings.Clone(s[:min(len(s), maxFieldText)]) }
 
 // receiveFailed makes the error of a read that brought nothing. The head, if it was begun, knows
 // what the peer's close means at this point.
@@ -252,6 +258,9 @@ func (c *check) release(err *Error) {
 	c.conn = nil
 	switch {
 	case conn == nil:
+	case conn.tls != nil && c.unstamped:
+		// What TLS has read ahead is in no socket's queue: only the stamps would tell that it is old.
+		c.spent = append(c.spent, conn)
 	case err == nil && c.body.reusable && c.hop.Anomalies == 0 && c.engine.cfg.MaxIdle > 0:
 		c.engine.pool.put(conn)
 	default:

@@ -6,12 +6,17 @@ import (
 	"strings"
 )
 
-// maxLocation is the longest Location that is resolved, in bytes.
-const maxLocation = 8 << 10
+// maxLocation is the longest Location that is resolved, in bytes; maxTarget is the longest path and query
+// that may come of it: as long when every octet is escaped, but not the sum of a chain's.
+const (
+	maxLocation = 8 << 10
+	maxTarget   = 3 * maxLocation
+)
 
 var (
 	errPrivate      = errors.New("private, and a public address led there")
 	errTooLong      = errors.New("too long")
+	errTooLongURL   = errors.New("a URL that is too long")
 	errSeveral      = errors.New("several that differ")
 	errNoLocation   = errors.New("none")
 	errUnresolvable = errors.New("no URL")
@@ -23,7 +28,7 @@ func (c *check) keepLocation() {
 	c.location, c.locationErr = "", errNoLocation
 	for f := range c.head.All("location") {
 		value := f.Value
-		if f.Folded {
+		if f.Folded && len(value) <= 2*maxLocation { // room for the line ends
 			value = f.AppendValue(nil)
 		}
 		switch {
@@ -63,11 +68,11 @@ func (c *check) redirect() (more bool, failed *Error) {
 	if !isRedirect(status) || c.engine.cfg.NoFollow {
 		return false, nil
 	}
-	if err != nil {
-		return false, c.locationFailed(err)
-	}
 	if c.res.Redirects >= c.engine.cfg.MaxRedirects {
 		return false, c.misdirected(KindRedirectTooMany, nil, "after %d redirections, one too many", c.res.Redirects)
+	}
+	if err != nil {
+		return false, c.locationFailed(err)
 	}
 	if isBadPort(next.port) {
 		return false, c.misdirected(KindRedirectBlockedPort, nil, "to port %d, which is blocked", next.port)
@@ -106,6 +111,9 @@ func (c *check) resolveLocation() (location, error) {
 	case err != nil:
 		return next, errUnresolvable
 	}
+	if len(next.target) > maxTarget {
+		return next, errTooLongURL
+	}
 	next.user = ""
 	if !strings.Contains(c.location, "#") {
 		next.fragment = c.req.loc.fragment // RFC 9110 section 10.2.2
@@ -114,19 +122,11 @@ func (c *check) resolveLocation() (location, error) {
 	return next, nil
 }
 
-// otherScheme is the Location as a URL that is not http, without userinfo, and without what may be meant
-// as such where the scheme knows none: "user:secret@host" has the scheme "user".
+// otherScheme is the Location that is not http, without what is or may be meant as userinfo:
+// "user:secret@host" has the scheme "user".
 func (c *check) otherScheme() string {
-	u, err := standard.ParseRef(c.req.loc.url, escapeHigh(c.location))
-	if err != nil {
-		return ""
-	}
-	u.SetUsername("")
-	u.SetPassword("")
-	if u.OpaquePath() {
-		return redact(u.Href(false))
-	}
-	return u.Href(false)
+	shown := redact(escapeHigh(trimInput(c.location)))
+	return shown[:min(len(shown), maxLocation)]
 }
 
 func (c *check) locationFailed(err error) *Error {
@@ -137,6 +137,8 @@ func (c *check) locationFailed(err error) *Error {
 		return c.misdirected(KindRedirectMultipleLocation, nil, "with several Locations that differ")
 	case errTooLong:
 		return c.misdirected(KindRedirectLocationTooLong, nil, "with a Location of more than %d bytes", maxLocation)
+	case errTooLongURL:
+		return c.misdirected(KindRedirectLocationTooLong, nil, "to a path and query of more than %d bytes", maxTarget)
 	case errScheme:
 		return c.misdirected(KindRedirectScheme, err, "to %s, which is neither http nor https", quote(c.hop.Location))
 	}

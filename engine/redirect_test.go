@@ -131,7 +131,7 @@ func TestRedirectErrors(t *testing.T) {
 		{"/long", KindRedirectLocationTooLong, 302, "302 Found with a Location of more than 8192 bytes"},
 		{"/several", KindRedirectMultipleLocation, 302, "302 Found with several Locations that differ"},
 		{"/repeated", KindNone, 200, ""},
-		{"/ftp", KindRedirectScheme, 302, `302 Found to "ftp://x.test/", which is neither http nor https`},
+		{"/ftp", KindRedirectScheme, 302, `302 Found to "ftp://***@x.test/", which is neither http nor https`},
 		{"/port", KindRedirectBlockedPort, 302, "302 Found to port 25, which is blocked"},
 		{"/longest", KindNone, 404, ""},
 		{"/port0", KindRedirectBlockedPort, 302, "302 Found to port 0, which is blocked"},

@@ -58,14 +58,14 @@ func (c *check) tlsInfo(state *tls.ConnectionState) *TLSInfo {
 	if c.engine.cfg.Insecure {
 		// The handshake did not look; the record still says what it would have found.
 		if err := verify(state.PeerCertificates, c.engine.cfg.RootCAs, c.req.loc.host); err != nil {
-			info.Verified, info.VerifyError = false, err.Error()
+			info.Verified, info.VerifyError = false, cutText(err.Error())
 		}
 	}
 	return info
 }
 
 func (t *TLSInfo) certificate(leaf *x509.Certificate) {
-	t.Subject, t.Issuer, t.NotAfter = leaf.Subject.String(), leaf.Issuer.String(), leaf.NotAfter
+	t.Subject, t.Issuer, t.NotAfter = cutText(leaf.Subject.String()), cutText(leaf.Issuer.String()), leaf.NotAfter
 }
 
 func verify(chain []*x509.Certificate, roots *x509.CertPool, name string) error {
@@ -83,7 +83,7 @@ func failedTLS(err error) *TLSInfo {
 	if !errors.As(err, &refused) || len(refused.UnverifiedCertificates) == 0 {
 		return nil
 	}
-	info := &TLSInfo{VerifyError: refused.Err.Error()}
+	info := &TLSInfo{VerifyError: cutText(refused.Err.Error())}
 	info.certificate(refused.UnverifiedCertificates[0])
 	return info
 }

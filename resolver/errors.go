@@ -38,7 +38,7 @@ func (e *Error) Error() string {
 	b.WriteString(e.Err.Error())
 	b.WriteString(": ")
 	if e.Err == ErrBadName {
-		b.WriteString(strconv.QuoteToASCII(e.Name)) // anything at all can be asked for
+		b.WriteString(strconv.QuoteToASCII(e.Name[:min(len(e.Name), 255)])) // anything at all can be asked for
 	} else {
 		b.WriteString(e.Name)
 	}

@@ -73,7 +73,8 @@ type Hop struct {
 	DNS        *DNSInfo // nil when DNS was not asked
 }
 
-// TLSInfo says what a handshake showed, also one that failed at the certificate.
+// TLSInfo says what a handshake showed, also one that failed at the certificate. Subject, Issuer and
+// VerifyError are cut after 1,024 bytes.
 type TLSInfo struct {
 	Version, Cipher, ALPN string
 	Subject, Issuer       string

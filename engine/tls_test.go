@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"errors"
 	"fmt"
 	"math/big"
@@ -186,5 +187,35 @@ func TestACertificateIsJudgedWithItsIntermediates(t *testing.T) {
 	}
 	if err := verify([]*x509.Certificate{chain[2]}, roots, "a.test"); err == nil {
 		t.Error("a certificate of an unknown authority is taken")
+	}
+}
+
+func TestACertificateMakesNoLongRecord(t *testing.T) {
+	long := pkix.Name{CommonName: strings.Repeat("\x01", 100_000)}
+	var info TLSInfo
+	info.certificate(&x509.Certificate{Subject: long, Issuer: long})
+	if len(info.Subject) > maxFieldText || len(info.Issuer) > maxFieldText || info.Subject == "" {
+		t.Errorf("%d and %d bytes", len(info.Subject), len(info.Issuer))
+	}
+	refused := failedTLS(&tls.CertificateVerificationError{Err: errors.New(long.CommonName), UnverifiedCertificates: []*x509.Certificate{{Subject: long}}})
+	if len(refused.VerifyError) > maxFieldText || len(refused.Subject) > maxFieldText {
+		t.Errorf("%d and %d bytes", len(refused.VerifyError), len(refused.Subject))
+	}
+}
+
+// What TLS has read ahead is not in the socket's queue, where the pool would see it.
+func TestTLSIsKeptOnlyWithStamps(t *testing.T) {
+	for _, unstamped := range []bool{false, true} {
+		c := newCheck(newEngine(t, Config{}))
+		c.begin(t.Context(), Target{})
+		c.beginHop()
+		c.conn, _ = newIdlePeer(t).conn(keyA)
+		c.conn.tls = &tls.Conn{}
+		c.body.reusable, c.unstamped = true, unstamped
+		c.release(nil)
+		if kept := len(c.spent) == 0; kept == unstamped {
+			t.Errorf("unstamped is %v, kept is %v", unstamped, kept)
+		}
+		c.closeSpent()
 	}
 }

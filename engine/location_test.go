@@ -51,7 +51,9 @@ func agrees(t testing.TB, base *location, ref string) bool {
 }
 
 // misread finds in a reference what misreadHost refuses.
-var misread = regexp.MustCompile(`(?i)\[.*[][].*\]|xn--|[-+\x{2b}\x{2d}\x{207a}\x{207b}\x{208a}\x{208b}\x{fe62}\x{fe63}\x{ff0b}\x{ff0d}]\pN`)
+var misread = regexp.MustCompile(`(?i)\[.*[][].*\]|xn--|` + sign + `\pN|[x\x{ff58}]` + sign)
+
+const sign = `[-+\x{207a}\x{207b}\x{208a}\x{208b}\x{fe62}\x{fe63}\x{ff0b}\x{ff0d}]`
 
 // asTheStandard compares what parseLocation gives without a base, and resolve with one, with the reference,
 // whichever of their ways they take.

@@ -107,12 +107,12 @@ func (c *check) read() error {
 	now := time.Now()
 	sent := c.res.Start.Add(c.clock.sentAt)
 	at, kernel := stampTime(c.conn.Stamp(), now)
+	c.unstamped = c.unstamped || !kernel
 	c.stale = kernel && at.Before(sent)
 	if !kernel || c.stale || at.After(now) {
 		at, kernel = now, false // the clock was stepped: the stamp means nothing
 	}
 	c.clock.stamped(kernel)
-	c.unstamped = c.unstamped || !kernel
 	c.in = c.in[:len(c.in)+n]
 	c.noticed = max(now.Sub(c.res.Start), 1)
 	c.arrived = at.Sub(c.res.Start)

@@ -279,6 +279,9 @@ func fromWHATWG(u *whatwg.Url) (location, error) {
 	if loc.port == 0 {
 		return loc, errPort0
 	}
+	if len(loc.authority) > maxAuthority { // A-labels can be longer than what they stand for
+		return location{}, errAuthority
+	}
 	// Not Pathname, Search and Hash: they hide the "?" of an empty query, which is sent, and the "#" of
 	// an empty fragment, which a Location then does not inherit.
 	whole := u.Href(false)

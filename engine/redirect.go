@@ -77,17 +77,18 @@ func (c *check) redirect() (more bool, failed *Error) {
 	if isBadPort(next.port) {
 		return false, c.misdirected(KindRedirectBlockedPort, nil, "to port %d, which is blocked", next.port)
 	}
-	if c.req.loc.https() && !next.https() {
-		if c.engine.cfg.ForbidDowngrade {
-			return false, c.misdirected(KindRedirectDowngrade, nil, "from https to %s", quote(next.url))
-		}
-		c.hop.Anomalies |= Downgrade
+	downgrade := c.req.loc.https() && !next.https()
+	if downgrade && c.engine.cfg.ForbidDowngrade {
+		return false, c.misdirected(KindRedirectDowngrade, nil, "from https to %s", quote(next.url))
 	}
 	req := c.nextRequest(status, next)
 	for _, s := range c.sent {
 		if s.url == req.loc.url && s.method == req.method {
 			return false, c.misdirected(KindRedirectLoop, nil, "back to %s, a loop", quote(s.url))
 		}
+	}
+	if downgrade {
+		c.hop.Anomalies |= Downgrade
 	}
 	c.public = c.hop.HostIP.IsValid() && !isPrivate(c.hop.HostIP)
 	c.req = req

@@ -37,7 +37,7 @@ type Framing struct {
 //
 // The order is that of RFC 9112 section 6.3. An answer to HEAD, and 1xx, 204 and
 // 304, has no body, and broken length fields are no error there: they only rule
-// out another use of the connection. Transfer-Encoding comes next and wins over
+// out another use of the connection, as fields that are an anomaly elsewhere do. Transfer-Encoding comes next and wins over
 // any Content-Length; it must be "chunked", else [ErrTransferEncoding]. Then
 // Content-Length, else [ErrContentLength]. Without both, the body ends with the
 // connection.
@@ -46,34 +46,44 @@ func (h *ResponseHead) Framing(requestMethod string) (Framing, error) {
 	for i := range h.NumFields() {
 		m.add(&h.spans[i], h.in)
 	}
-	if h.bodiless(requestMethod) {
-		return Framing{Body: NoBody, Persistent: h.persistent(&m) && h.plainBodiless(requestMethod, &m)}, nil
-	}
-	if m.codings > 0 || m.badCoding {
-		if m.badCoding {
-			return Framing{}, ErrTransferEncoding
-		}
-		if m.codings > 1 {
-			h.Anomalies |= RepeatedChunked
-		}
-		if m.lengths > 0 || m.badLength {
-			h.Anomalies |= LengthAndChunked
-		}
-		if h.Minor == 0 {
-			h.Anomalies |= ChunkedHTTP10
-		}
-		return Framing{Body: ChunkedBody, Persistent: h.persistent(&m)}, nil
-	}
-	if m.badLength {
+	bodiless := h.bodiless(requestMethod)
+	switch {
+	case bodiless:
+	case m.badCoding:
+		return Framing{}, ErrTransferEncoding
+	case m.codings == 0 && m.badLength:
 		return Framing{}, ErrContentLength
 	}
-	if m.lengths == 0 {
-		return Framing{Body: CloseBody}, nil
+	h.noteLengths(&m)
+	switch {
+	case bodiless:
+		return Framing{Body: NoBody, Persistent: h.persistent(&m) && h.plainBodiless(requestMethod, &m)}, nil
+	case m.codings > 0:
+		return Framing{Body: ChunkedBody, Persistent: h.persistent(&m)}, nil
+	case m.lengths > 0:
+		return Framing{Body: LengthBody, Length: m.length, Persistent: h.persistent(&m)}, nil
 	}
-	if m.lengths > 1 {
-		h.Anomalies |= RepeatedContentLength
+	return Framing{Body: CloseBody}, nil
+}
+
+// noteLengths adds the anomalies of fields that say the length of a body more than once, or as their
+// version could not.
+func (h *ResponseHead) noteLengths(m *messageFields) {
+	if m.codings == 0 {
+		if m.lengths > 1 {
+			h.Anomalies |= RepeatedContentLength
+		}
+		return
 	}
-	return Framing{Body: LengthBody, Length: m.length, Persistent: h.persistent(&m)}, nil
+	if m.codings > 1 {
+		h.Anomalies |= RepeatedChunked
+	}
+	if m.lengths > 0 || m.badLength {
+		h.Anomalies |= LengthAndChunked
+	}
+	if h.Minor == 0 {
+		h.Anomalies |= ChunkedHTTP10
+	}
 }
 
 // ContentLength returns what Content-Length says, in bytes, and false when the

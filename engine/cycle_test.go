@@ -3,6 +3,7 @@ package engine
 import (
 	"net/netip"
 	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -374,6 +375,56 @@ func TestTheHeadsOfAChainHaveALimitTogether(t *testing.T) {
 			origin.Respond(200, "", pad)(c, r)
 		})
 		expect(t, probe(t, newEngine(t, Config{}), srv.Addr().String()), kind, 200)
+	}
+}
+
+// headOf is a response head of exactly size bytes.
+func headOf(size int, lines ...string) string {
+	begin := strings.Join(lines, "\r\n") + "\r\nA: "
+	return begin + strings.Repeat("a", size-len(begin)-len("\r\n\r\n")) + "\r\n\r\n"
+}
+
+// Interim heads count, and the status is that of the head that was too much. The next check begins anew.
+func TestTheLimitOfAChainCountsEveryByteOfItsHeads(t *testing.T) {
+	const part = maxChainHeads / 5 // within the limit of one head
+	const rest = maxChainHeads - 4*part
+	hints := func(size int) string { return headOf(size, "HTTP/1.1 103 Early Hints") }
+	next := func(size, hop int) string {
+		return headOf(size, "HTTP/1.1 302 Found", "Content-Length: 0", "Location: /"+strconv.Itoa(hop))
+	}
+	last := func(size int) string { return headOf(size, "HTTP/1.1 404 Not Found", "Content-Length: 0") }
+	for _, tc := range []struct {
+		name    string
+		answers []string // to the requests of the chain
+		kind    Kind
+		status  int
+	}{
+		{"interim heads", []string{strings.Repeat(hints(part), 4) + last(rest)}, KindNone, 404},
+		{"interim heads, and a byte more", []string{strings.Repeat(hints(part), 4) + last(rest+1)}, KindReceiveHeadTooLarge, 404},
+		{"an interim head goes over", []string{strings.Repeat(hints(part), 4) + hints(rest+1)}, KindReceiveHeadTooLarge, 0},
+		{"both", []string{hints(part) + next(part, 1), hints(part) + next(part, 2), last(rest)}, KindNone, 404},
+		{"both, and a byte more", []string{hints(part) + next(part, 1), hints(part) + next(part, 2), last(rest + 1)}, KindReceiveHeadTooLarge, 404},
+		{"a redirect goes over", []string{next(part, 1), next(part, 2), next(part, 3), next(part, 4), next(rest+1, 5)}, KindReceiveHeadTooLarge, 302},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			srv := serve(t, func(c *origin.Conn, r *origin.Request) {
+				hop, _ := strconv.Atoi(r.Path()[1:])
+				if hop < len(tc.answers) {
+					c.WriteString(tc.answers[hop])
+				}
+				if hop >= len(tc.answers)-1 {
+					c.CloseWrite()
+				}
+			})
+			c := newCheck(newEngine(t, Config{}))
+			for n := range 2 {
+				runOn(t, t.Context(), c, srv.Addr().String()+"/0")
+				expect(t, &c.res, tc.kind, tc.status)
+				if asked := int64((n + 1) * len(tc.answers)); srv.Requests() != asked {
+					t.Errorf("%d requests, want %d", srv.Requests(), asked)
+				}
+			}
+		})
 	}
 }
 

@@ -167,6 +167,19 @@ func TestRedirectErrors(t *testing.T) {
 	expect(t, probe(t, newSite(t, Config{Strict: true}, pages).Engine, "http://a.test/repeated"), KindRedirectMultipleLocation, 302)
 }
 
+// Where one of several was too long to be looked at, no other can be the one that is meant.
+func TestALocationThatIsTooLongStaysTooLong(t *testing.T) {
+	long := "/" + strings.Repeat("a", maxLocation)
+	for i, locations := range [][]string{{long, "/a"}, {"/a", long}, {long, ""}, {"", long}, {"/a", "/b", long, "/a"}, {long, long}} {
+		srv := serve(t, origin.Redirect(302, strings.Join(locations, "\r\nLocation: ")))
+		r := probe(t, newEngine(t, Config{}), srv.Addr().String())
+		expect(t, r, KindRedirectLocationTooLong, 302)
+		if r.Location != "" || r.Anomalies != 0 || srv.Requests() != 1 {
+			t.Errorf("%d: the Location is %q, anomalies %v, %d requests", i, r.Location, slices.Collect(r.Anomalies.Names()), srv.Requests())
+		}
+	}
+}
+
 func TestMethodAfterARedirect(t *testing.T) {
 	for _, tc := range []struct {
 		code       int
@@ -315,6 +328,34 @@ func TestContentFieldsDoNotComeBack(t *testing.T) {
 		if (r.Get("Content-Type") != "") != (i == 0) {
 			t.Errorf("request %d: %q", i, r.Raw)
 		}
+	}
+}
+
+// What a redirect takes from a request, no later one gives back, not even one that keeps the method.
+func TestWhatARedirectTookNoOtherGivesBack(t *testing.T) {
+	s := newSite(t, Config{Method: "POST", Header: []HeaderField{
+		{Name: "Content-Type", Value: "a/b"}, {Name: "Cookie", Value: "c"}, {Name: "Host", Value: "front.test"},
+	}}, origin.Mux{
+		"/":  origin.Redirect(302, "/1"),
+		"/1": origin.Redirect(307, "http://b.test/2"),
+		"/2": origin.Redirect(308, "http://a.test/3"),
+		"/3": origin.Redirect(307, "/4"),
+		"/4": origin.Redirect(308, "/5"),
+		"/5": origin.Respond(200, ""),
+	})
+	expect(t, probe(t, s.Engine, "http://me:pw@a.test/"), KindNone, 200)
+	var got []string
+	for _, r := range s.requests() {
+		got = append(got, strings.Join([]string{r.Method, r.Host, r.Get("Content-Type"), r.Get("Content-Length"), r.Get("Cookie"),
+			r.Get("Authorization")}, " "))
+	}
+	want := []string{
+		"POST front.test a/b 0 c Basic bWU6cHc=",
+		"GET front.test   c Basic bWU6cHc=",
+		"GET b.test    ", "GET a.test    ", "GET a.test    ", "GET a.test    ",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got  %q\nwant %q", got, want)
 	}
 }
 

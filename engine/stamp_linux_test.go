@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"runtime"
 	"testing"
 	"time"
@@ -58,5 +59,55 @@ func TestAStampBeforeTheRequestIsNoStamp(t *testing.T) {
 	c.clock.sentAt, c.reused = time.Hour, true
 	if err := c.receive(); err == nil || c.hop.StatusCode != 0 || !c.mayRetry(err) {
 		t.Errorf("%v, status %d", err, c.hop.StatusCode)
+	}
+}
+
+// hooked is a context that tells when it is asked whether it has ended.
+type hooked struct {
+	context.Context
+	asked func()
+}
+
+func (h hooked) Err() error {
+	h.asked()
+	return h.Context.Err()
+}
+
+// The pool looked, and the connection was quiet; what arrives from then until the request is sent answers
+// nothing either. The context is asked in between.
+func TestBytesThatCameBehindThePoolsBackAnswerNothing(t *testing.T) {
+	plant := make(chan struct{})
+	defer close(plant)
+	srv := serve(t, func(c *origin.Conn, r *origin.Request) {
+		if r.N > 1 && r.Path() == "/second" {
+			c.Hang() // so that nothing but what was planted can be read
+			return
+		}
+		origin.Respond(200, "ok", "Server: own")(c, r)
+		if r.Path() == "/first" {
+			<-plant
+			c.WriteString("HTTP/1.1 500 Planted\r\nServer: planted\r\nContent-Length: 0\r\n\r\n")
+		}
+	})
+	e := newEngine(t, Config{})
+	expect(t, probe(t, e, srv.Addr().String()+"/first"), KindNone, 200)
+	c := newCheck(e)
+	var used *conn
+	runOn(t, hooked{t.Context(), func() {
+		if c.reused && used == nil {
+			used = c.conn
+			plant <- struct{}{}
+			for !used.Pending() {
+				runtime.Gosched()
+			}
+		}
+	}}, c, srv.Addr().String()+"/second")
+	r := &c.res
+	expect(t, r, KindNone, 200)
+	if used == nil || r.Reused || r.Attempts != 2 || r.WebServer != "own" || r.Anomalies != 0 || !isClosed(used) {
+		t.Errorf("%s", r.AppendJSON(nil, RecordOptions{}))
+	}
+	if r := probe(t, e, srv.Addr().String()); r.Reused {
+		t.Error("its connections are trusted again")
 	}
 }

@@ -200,7 +200,7 @@ func TestDNSOutcomes(t *testing.T) {
 	} {
 		e := newEngine(t, Config{
 			DialAddr: toServers(srv, nil), ResolveTimeout: 500 * time.Millisecond,
-			ResolverConfig: resolver.Config{Servers: []netip.AddrPort{dns.Addr()}, Hosts: "-"},
+			ResolverConfig: resolver.Config{Servers: resolver.At(dns.Addr()), Hosts: "-"},
 		})
 		r := probe(t, e, "http://"+tc.host+"/")
 		expect(t, r, tc.kind, tc.status)
@@ -213,7 +213,7 @@ func TestDNSOutcomes(t *testing.T) {
 		if strings.Contains(string(r.AppendJSON(nil, RecordOptions{})), "NOERROR") != (tc.status == 200 || tc.kind == KindResolveNoAddress || tc.kind == KindResolveCNAMELoop) {
 			t.Errorf("%s: %s", tc.host, r.AppendJSON(nil, RecordOptions{}))
 		}
-		if tc.status == 200 && (r.Hops[0].DNS == nil || r.Hops[0].DNS.Server != dns.Addr() || r.HostIP != lo[0]) {
+		if tc.status == 200 && (r.Hops[0].DNS == nil || r.Hops[0].DNS.Server.Addr() != dns.Addr() || r.HostIP != lo[0]) {
 			t.Errorf("%s: %s", tc.host, r.AppendJSON(nil, RecordOptions{}))
 		}
 	}
@@ -303,7 +303,7 @@ func TestTheSourceTellsOfTheLookUpToo(t *testing.T) {
 	lo := []netip.Addr{srv.Addr().Addr()}
 	dns := listenDNS(t, map[string]origin.Name{
 		"udp.test": {Addrs: lo}, "tcp.test": {Addrs: lo, Truncate: true}, "none.test": {}, "longnone.test": {Truncate: true}})
-	e := newEngine(t, Config{DialAddr: toServers(srv, nil), ResolverConfig: resolver.Config{Servers: []netip.AddrPort{dns.Addr()}, Hosts: "-"}})
+	e := newEngine(t, Config{DialAddr: toServers(srv, nil), ResolverConfig: resolver.Config{Servers: resolver.At(dns.Addr()), Hosts: "-"}})
 	stamped := SourceProcess
 	if stamping(t, e, srv.Addr().String()) {
 		stamped = SourceKernel
@@ -319,7 +319,7 @@ func TestTheSourceTellsOfTheLookUpToo(t *testing.T) {
 func TestALookUpHasALimitOfItsOwn(t *testing.T) {
 	dns := listenDNS(t, map[string]origin.Name{"silent.test": {Drop: -1}})
 	r := probe(t, newEngine(t, Config{ResolveTimeout: 20 * time.Millisecond, Timeout: 20 * time.Second,
-		ResolverConfig: resolver.Config{Servers: []netip.AddrPort{dns.Addr()}, Hosts: "-", Timeout: 20 * time.Second}}), "http://silent.test/")
+		ResolverConfig: resolver.Config{Servers: resolver.At(dns.Addr()), Hosts: "-", Timeout: 20 * time.Second}}), "http://silent.test/")
 	expect(t, r, KindResolveTimeout, 0)
 	if d := r.Timings.Phases[PhaseResolve]; d > 10*time.Second {
 		t.Errorf("the look-up was given %v", d)
@@ -330,11 +330,11 @@ func TestTheRecordTellsOfTheLookUp(t *testing.T) {
 	srv := serve(t, origin.Respond(200, "ok"))
 	dns := listenDNS(t, map[string]origin.Name{
 		"x.test": {Addrs: []netip.Addr{srv.Addr().Addr()}, TTL: time.Hour}, "alias.test": {CNAME: "x.test", TTL: time.Hour}})
-	e := newEngine(t, Config{DialAddr: toServers(srv, nil), ResolverConfig: resolver.Config{Servers: []netip.AddrPort{dns.Addr()}, Hosts: "-"}})
+	e := newEngine(t, Config{DialAddr: toServers(srv, nil), ResolverConfig: resolver.Config{Servers: resolver.At(dns.Addr()), Hosts: "-"}})
 	for _, cached := range []bool{false, true} {
 		r := probe(t, e, "http://alias.test/")
 		expect(t, r, KindNone, 200)
-		if d := r.Hops[0].DNS; d == nil || d.Cached != cached || d.Shared || d.Server != dns.Addr() || d.RCode != 0 || len(d.CNAME) != 1 ||
+		if d := r.Hops[0].DNS; d == nil || d.Cached != cached || d.Shared || d.Server.Addr() != dns.Addr() || d.RCode != 0 || len(d.CNAME) != 1 ||
 			(d.Attempts == 0) != cached || d.TTL <= 0 || d.TTL > time.Hour {
 			t.Errorf("cached %v: %+v", cached, d)
 		}

@@ -205,7 +205,7 @@ func TestNoDescriptorIsLost(t *testing.T) {
 	before := descriptors(t)
 	for range 20 {
 		e, err := New(Config{DialAddr: func(netip.AddrPort) netip.AddrPort { return refused },
-			ResolverConfig: resolver.Config{Servers: []netip.AddrPort{dns.Addr()}, Hosts: "-"}})
+			ResolverConfig: resolver.Config{Servers: resolver.At(dns.Addr()), Hosts: "-"}})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -38,7 +38,7 @@ type Engine struct {
 
 	mu     sync.Mutex
 	closed bool
-	runs   map[*run]struct{}
+	runs   map[*session]struct{}
 	users  sync.WaitGroup // Runs and Checks in progress
 }
 
@@ -48,7 +48,7 @@ func New(cfg Config) (*Engine, error) {
 	limit := fileLimit()
 	cfg.Concurrency = boundedConcurrency(cfg.Concurrency, limit)
 	cfg.MaxIdle = min(cfg.MaxIdle, boundedConcurrency(cfg.MaxIdle, limit/8))
-	e := &Engine{cfg: cfg, pool: newPool(cfg.MaxIdle, cfg.IdleTimeout), runs: make(map[*run]struct{})}
+	e := &Engine{cfg: cfg, pool: newPool(cfg.MaxIdle, cfg.IdleTimeout), runs: make(map[*session]struct{})}
 	if err := e.prepareHeader(); err != nil {
 		return nil, err
 	}
@@ -192,23 +192,39 @@ func (e *Engine) enter() bool {
 	return !e.closed
 }
 
-func (e *Engine) enlist(r *run) bool {
+// session is what Close and Drain end: a Run or a RunNames.
+type session struct {
+	ctx    context.Context
+	cancel context.CancelFunc
+	taking context.Context // ends with ctx, or when the session is drained
+	drain  context.CancelFunc
+}
+
+// begin enters a session that ends with ctx. It reports false after Close.
+func (e *Engine) begin(s *session, ctx context.Context) bool {
+	s.ctx, s.cancel = context.WithCancel(ctx)
+	s.taking, s.drain = context.WithCancel(s.ctx)
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.closed {
+		s.cancel()
 		return false
 	}
-	e.runs[r] = struct{}{}
+	e.runs[s] = struct{}{}
 	e.users.Add(1)
 	return true
 }
 
-func (e *Engine) discharge(r *run) {
+func (e *Engine) end(s *session) {
+	s.cancel()
 	e.mu.Lock()
-	delete(e.runs, r)
+	delete(e.runs, s)
 	e.mu.Unlock()
 	e.users.Done()
 }
+
+// stopping reports whether nothing further may start.
+func (s *session) stopping() bool { return s.taking.Err() != nil }
 
 func (e *Engine) isClosed() bool {
 	e.mu.Lock()
@@ -225,8 +241,8 @@ func (e *Engine) Close() error {
 		return nil
 	}
 	e.closed = true
-	for r := range e.runs {
-		r.cancel()
+	for s := range e.runs {
+		s.cancel()
 	}
 	e.mu.Unlock()
 	e.users.Wait()

@@ -43,7 +43,7 @@ func resolving(name origin.Name) producer {
 
 func resolvingAt(t *testing.T, server netip.AddrPort, host string) *Error {
 	e := newEngine(t, Config{ResolveTimeout: 300 * time.Millisecond,
-		ResolverConfig: resolver.Config{Servers: []netip.AddrPort{server}, Hosts: "-"}})
+		ResolverConfig: resolver.Config{Servers: resolver.At(server), Hosts: "-"}})
 	return probe(t, e, "http://"+host+"/").Err
 }
 

@@ -7,6 +7,8 @@ import (
 	"unicode"
 	"unicode/utf16"
 	"unicode/utf8"
+
+	"github.com/sondeprobe/sonde/resolver"
 )
 
 // RecordOptions choose what a record holds beyond the fixed keys.
@@ -247,6 +249,54 @@ func (w *record) tls(t *TLSInfo) {
 	w.b = append(w.b, '}')
 }
 
+// server writes addresses without a string of their own; a URL may hold what has to be escaped.
+func (w *record) server(s resolver.Server) {
+	if s.Transport() == resolver.HTTPS {
+		w.text("server", s.String())
+		return
+	}
+	w.key("server")
+	w.b = append(w.b, '"')
+	w.b = s.AppendTo(w.b)
+	w.b = append(w.b, '"')
+}
+
+// names and addrs write lists, which are absent when empty.
+func (w *record) names(key string, list []string) {
+	for i, name := range list {
+		w.item(key, i)
+		w.b = appendString(w.b, name)
+	}
+	w.close(len(list))
+}
+
+func (w *record) addrs(key string, list []netip.Addr) {
+	for i, addr := range list {
+		w.item(key, i)
+		w.b = append(w.b, '"')
+		w.b = addr.AppendTo(w.b)
+		w.b = append(w.b, '"')
+	}
+	w.close(len(list))
+}
+
+// item begins item i of the list with the key.
+func (w *record) item(key string, i int) {
+	if i > 0 {
+		w.b = append(w.b, ',')
+		return
+	}
+	w.key(key)
+	w.b = append(w.b, '[')
+}
+
+// close ends a list of n items.
+func (w *record) close(n int) {
+	if n > 0 {
+		w.b = append(w.b, ']')
+	}
+}
+
 func (w *record) dns(d *DNSInfo) {
 	if d == nil {
 		return
@@ -254,26 +304,13 @@ func (w *record) dns(d *DNSInfo) {
 	w.key("dns")
 	w.b = append(w.b, '{')
 	if d.Server.IsValid() {
-		w.key("server")
-		w.b = append(w.b, '"')
-		w.b = d.Server.AppendTo(w.b)
-		w.b = append(w.b, '"')
+		w.server(d.Server)
 	}
 	if d.Server.IsValid() && d.Answered {
 		w.key("rcode")
 		w.rcode(d.RCode)
 	}
-	if len(d.CNAME) > 0 {
-		w.key("cname")
-		w.b = append(w.b, '[')
-		for i, name := range d.CNAME {
-			if i > 0 {
-				w.b = append(w.b, ',')
-			}
-			w.b = appendString(w.b, name)
-		}
-		w.b = append(w.b, ']')
-	}
+	w.names("cname", d.CNAME)
 	if d.Answered {
 		w.int("ttl", int64(d.TTL/time.Second))
 	}

@@ -65,11 +65,7 @@ func (c *check) lookUp() *Error {
 }
 
 func dnsInfo(ans *resolver.Answer, err error) *DNSInfo {
-	answered := err == nil
-	if !answered {
-		kind := resolveKind(err)
-		answered = kind != KindResolveTimeout && kind != KindResolveUnreachable && !kind.IsLocal()
-	}
+	answered := err == nil || isAnswer(resolveKind(err))
 	return &DNSInfo{Server: ans.Server, Answered: answered, RCode: ans.RCode, CNAME: ans.CNAME, TTL: ans.TTL,
 		Cached: ans.Cached, Shared: ans.Shared, Attempts: ans.Attempts}
 }

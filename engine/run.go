@@ -19,15 +19,12 @@ const laneWindow = 16 << 10
 // run is one call of Run: its workers, its lanes, and the states of the checks, which are used again
 // and again.
 type run struct {
+	session
 	engine *Engine
-	ctx    context.Context
-	cancel context.CancelFunc
 	emit   func(*Result)
 	pool   *ants.PoolWithFuncGeneric[struct{}]
 	lanes  *lanes
 	jobs   sync.WaitGroup
-	taking context.Context // ends with ctx, or when the run is drained
-	drain  context.CancelFunc
 
 	mu       sync.Mutex
 	idle     []*check
@@ -39,6 +36,13 @@ type run struct {
 type fallen struct {
 	value any
 	stack []byte
+}
+
+// goOn panics in the caller, if anything did.
+func (f *fallen) goOn() {
+	if f != nil {
+		panic(fmt.Sprintf("%v\n\nin a check:\n%s", f.value, f.stack))
+	}
 }
 
 // job is what waits for a worker: a target with its URL already parsed, for the host is its lane, or a
@@ -66,14 +70,10 @@ type job struct {
 // of Run. A panic of emit, Guard or DialAddr ends the Run and goes on in Run's caller.
 func (e *Engine) Run(ctx context.Context, targets iter.Seq[Target], emit func(*Result)) error {
 	r := &run{engine: e, emit: emit, lanes: newLanes(e.cfg.HostConcurrency, laneWindow, e.cfg.Concurrency)}
-	r.ctx, r.cancel = context.WithCancel(ctx)
-	defer r.cancel()
-	r.taking, r.drain = context.WithCancel(r.ctx)
-	defer r.drain()
-	if !e.enlist(r) {
+	if !e.begin(&r.session, ctx) {
 		return ErrClosed
 	}
-	defer e.discharge(r)
+	defer e.end(&r.session)
 	// Workers live as long as the Run: nothing is gained by purging them in between.
 	pool, err := ants.NewPoolWithFuncGeneric(e.cfg.Concurrency, r.work, ants.WithDisablePurge(true))
 	if err != nil {
@@ -89,9 +89,7 @@ func (e *Engine) Run(ctx context.Context, targets iter.Seq[Target], emit func(*R
 	if releaseErr := pool.ReleaseContext(context.Background()); err == nil {
 		err = releaseErr
 	}
-	if p := r.panicked; p != nil {
-		panic(fmt.Sprintf("%v\n\nin a check:\n%s", p.value, p.stack))
-	}
+	r.panicked.goOn()
 	if e.isClosed() {
 		return ErrClosed
 	}
@@ -122,9 +120,6 @@ func (r *run) dispatch(targets iter.Seq[Target]) {
 		}
 	}
 }
-
-// stopping reports whether no further check may start.
-func (r *run) stopping() bool { return r.taking.Err() != nil }
 
 // work runs what waits in the lanes, until nothing does that has a place.
 func (r *run) work(struct{}) {
@@ -216,8 +211,8 @@ func (r *run) abort() {
 func (e *Engine) Drain() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	for r := range e.runs {
-		r.drain()
+	for s := range e.runs {
+		s.drain()
 	}
 }
 

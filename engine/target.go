@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"slices"
 	"time"
+
+	"github.com/sondeprobe/sonde/resolver"
 )
 
 // Target is one input of a check.
@@ -86,8 +88,8 @@ type TLSInfo struct {
 
 // DNSInfo says what the look-up of a hop gave.
 type DNSInfo struct {
-	Server   netip.AddrPort // that answered, or was asked last
-	Answered bool           // RCode, CNAME and TTL are those of an answer, kept or new
+	Server   resolver.Server // that answered, or was asked last
+	Answered bool            // RCode, CNAME and TTL are those of an answer, kept or new
 	RCode    int
 	CNAME    []string
 	TTL      time.Duration // what is left of it for a cached answer

@@ -26,8 +26,8 @@ func (f Family) String() string {
 	return "any"
 }
 
-// has reports whether addr is of the family.
-func (f Family) has(addr netip.Addr) bool {
+// Has reports whether addr is of the family; an IPv4-mapped IPv6 address is of IPv6.
+func (f Family) Has(addr netip.Addr) bool {
 	return f == Any || addr.Is4() == (f == IPv4)
 }
 
@@ -38,9 +38,9 @@ type Answer struct {
 	Addrs []netip.Addr // RFC 6724 order, families interleaved (RFC 8305 section 4)
 	CNAME []string     // the chain's names after Name, in order; empty without a CNAME
 
-	Server netip.AddrPort // who gave the deciding answer; after a timeout, who was asked last; invalid when Local
-	RCode  int            // rcode of the deciding answer, with the EDNS extension; meaningful when Server is valid and an answer came
-	TTL    time.Duration  // minimum over the chain, 0 to 86,400 s; of a cached answer what is left
+	Server Server        // who gave the deciding answer; after a timeout, who was asked last; invalid when Local
+	RCode  int           // rcode of the deciding answer, with the EDNS extension; meaningful when Server is valid and an answer came
+	TTL    time.Duration // minimum over the chain, 0 to 86,400 s; of a cached answer what is left
 
 	A, AAAA FamilyOutcome // what each question came to
 
@@ -63,10 +63,10 @@ type Answer struct {
 
 // FamilyOutcome is what the question for one family came to.
 type FamilyOutcome struct {
-	Asked   bool           // false: not part of this look-up
-	RCode   int            // rcode of its deciding answer; meaningful when Arrived is not zero
-	Err     error          // nil with addresses; otherwise one of the package's sentinels, ErrNoAddress for NODATA
-	TTL     time.Duration  // minimum over its chain; of a negative answer how long it may be believed
-	Arrived time.Time      // when its deciding answer arrived; zero without one, and in a cached answer
-	Server  netip.AddrPort // who gave it
+	Asked   bool          // false: not part of this look-up
+	RCode   int           // rcode of its deciding answer; meaningful when Arrived is not zero
+	Err     error         // nil with addresses; otherwise one of the package's sentinels, ErrNoAddress for NODATA
+	TTL     time.Duration // minimum over its chain; of a negative answer how long it may be believed
+	Arrived time.Time     // when its deciding answer arrived; zero without one, and in a cached answer
+	Server  Server        // who gave it
 }

@@ -20,7 +20,8 @@ const (
 // try is what a question knows of one server.
 type try struct {
 	sends int
-	over  bool // it said something that is not final, or cannot be reached: not asked again
+	first time.Time // when it was asked first
+	over  bool      // it said something that is not final, or cannot be reached: not asked again
 	err   error
 	rcode int
 	cause error
@@ -33,22 +34,31 @@ type try struct {
 
 // plan is one attempt to be made.
 type plan struct {
-	try               int
-	plain, lower, tcp bool
+	try                           int
+	plain, lower, channel, rescue bool
 }
 
 // ask is one question of a look-up: what is asked now, whom, and what came of it.
 type ask struct {
 	q     *query
+	base  [packSize]byte       // the packed query, without ID and case
+	room  [addrRoom]netip.Addr // for addrs, as long as there are no more
+	tries []try
+	course
+}
+
+// addrRoom is as many addresses as most names have, or more.
+const addrRoom = 4
+
+// course is what a look-up changes in its questions.
+type course struct {
 	state askState
 	qtype uint16
 	fqdn  string // asked now: the name, or the end of a chain
 	links int
 
-	base    [packSize]byte // the packed query, without ID and case
-	size    int
+	size    int // octets of base
 	end     int // of the question
-	tries   []try
 	sent    int // queries sent, of all names
 	current int // the server whose turn it is
 	last    *slot
@@ -66,21 +76,22 @@ type ask struct {
 // result is what a question came to.
 type result struct {
 	asked   bool
-	addrs   []netip.Addr
+	addrs   []netip.Addr // in the room of its question: to be copied
 	chain   []string
 	ttl     time.Duration
 	life    time.Duration // how long it may be cached
 	rcode   int
 	err     error
 	cause   error
-	server  netip.AddrPort
+	server  Server
 	arrived time.Time
 	kernel  bool
 }
 
 // reset makes the ask ready for another look-up.
 func (a *ask) reset(qtype uint16, fqdn string, on bool) {
-	*a = ask{q: a.q, qtype: qtype, fqdn: fqdn, tries: a.tries[:0], result: result{asked: on, ttl: maxTTL}}
+	a.course = course{qtype: qtype, fqdn: fqdn, result: result{asked: on, ttl: maxTTL}}
+	a.tries = a.tries[:0]
 	if on {
 		a.state = asking
 	}
@@ -106,15 +117,35 @@ func (a *ask) begin(now time.Time) {
 		return
 	}
 	a.state = asking
-	query, err := a.q.packer.pack(a.base[:], a.fqdn, a.qtype)
-	if err != nil {
+	if other := a.other(); other.size > 0 && other.fqdn == a.fqdn {
+		a.size, a.end = copy(a.base[:], other.base[:other.size]), other.end
+		setType(a.base[:a.end], a.qtype)
+	} else if err := a.pack(); err != nil {
 		a.finish(ErrBadName, err)
 		return
 	}
-	a.size, a.end = len(query), questionEnd(query)
 	a.tries = append(a.tries[:0], make([]try, len(a.q.set.list))...)
 	a.current = -1
 	a.advance(now)
+}
+
+// pack writes the query into base.
+func (a *ask) pack() error {
+	p := packerPool.Get().(*packer)
+	defer packerPool.Put(p)
+	query, err := p.pack(a.base[:], a.fqdn, a.qtype)
+	if err == nil {
+		a.size, a.end = len(query), questionEnd(query)
+	}
+	return err
+}
+
+// other returns the look-up's other question.
+func (a *ask) other() *ask {
+	if a == &a.q.asks[0] {
+		return &a.q.asks[1]
+	}
+	return &a.q.asks[0]
 }
 
 // advance sends to the next server that may be asked. Without one the question waits for what is on the wire, or fails.
@@ -128,11 +159,22 @@ func (a *ask) advance(now time.Time) {
 			}
 			return
 		}
-		plain, lower := a.q.set.list[i].quirks(now)
-		if a.submit(plan{try: i, plain: plain, lower: lower, tcp: a.q.set.tcp}, now) {
+		up := a.q.set.list[i]
+		up.chosen(now)
+		plain, lower := up.quirks(now)
+		via := up.transport
+		rescue := via == UDP && a.lostTwice(i)
+		if a.submit(plan{try: i, plain: plain, lower: lower || via >= TLS, channel: via != UDP || rescue, rescue: rescue}, now) { // TLS needs no 0x20
 			return
 		}
 	}
+}
+
+// lostTwice reports whether the last send to a server had better go over TCP: it answers others, and this question got lost over UDP each
+// time. It was lost on the way, or its answer was, and TCP is there for that.
+func (a *ask) lostTwice(i int) bool {
+	t := &a.tries[i]
+	return t.sends >= 2 && t.sends == a.q.set.attempts-1 && a.q.set.list[i].talks(t.first)
 }
 
 // pick returns the server to ask: the one that was asked least, of those the ones that are up, of those the next in turn. -1: nobody.
@@ -178,12 +220,30 @@ func (a *ask) redeem() {
 		return
 	}
 	now := time.Now()
+	if a.better(now) {
+		queued := a.next.try
+		a.q.set.list[queued].free()
+		a.advance(now) // to the better one: the send that did not happen still counts
+		if a.state == asking {
+			a.tries[queued].sends--
+		}
+		return
+	}
 	if a.sent == 0 { // a resend that waits costs the look-up nothing that the wire does not
 		a.queued = now.Sub(a.queuedAt)
 	}
 	if !a.transmit(a.next, now) {
 		a.advance(now)
 	}
+}
+
+// better reports whether the server that the question queued for went down meanwhile, and one that is up can be asked instead.
+func (a *ask) better(now time.Time) bool {
+	if !a.q.set.list[a.next.try].isDown(now) {
+		return false
+	}
+	i := a.pick(now)
+	return i >= 0 && i != a.next.try && !a.q.set.list[i].isDown(now)
 }
 
 // withdraw takes the question out of a window's queue.
@@ -197,7 +257,7 @@ func (a *ask) withdraw() {
 func (a *ask) transmit(p plan, now time.Time) bool {
 	q, up := a.q, a.q.set.list[p.try]
 	sl := q.slot()
-	sl.q, sl.ask, sl.try, sl.up, sl.plain, sl.lower, sl.end = q, a, p.try, up, p.plain, p.lower, a.end
+	sl.q, sl.ask, sl.try, sl.up, sl.plain, sl.lower, sl.rescue, sl.end = q, a, p.try, up, p.plain, p.lower, p.rescue, a.end
 	query := sl.query[:copy(sl.query[:], a.base[:a.size])]
 	if p.plain {
 		query = withoutEDNS(query)
@@ -207,10 +267,14 @@ func (a *ask) transmit(p plan, now time.Time) bool {
 	}
 	sl.n, sl.sent = len(query), now
 	var err error
-	if p.tcp {
-		err = up.placeStream(sl)
-	} else {
-		err = up.place(sl, q.elsewhere(a), now)
+	if p.channel {
+		err = up.placeChannel(sl)
+	}
+	if sl.rescue && err != nil { // there is no TCP
+		sl.rescue, p.channel = false, false
+	}
+	if !p.channel {
+		err = up.place(sl, a.elsewhere(), now)
 	}
 	if err != nil {
 		up.free()
@@ -228,21 +292,20 @@ func (a *ask) transmit(p plan, now time.Time) bool {
 	q.attempts++
 	q.r.stats.sent.Add(1)
 	a.sent++
+	if t := &a.tries[p.try]; t.first.IsZero() {
+		t.first = now
+	}
 	a.last, a.excused = sl, false
 	a.resend = now.Add(up.wait(q.set))
 	return true
 }
 
 // elsewhere returns the socket that the other question went out on.
-func (q *query) elsewhere(a *ask) carrier {
-	other := &q.asks[0]
-	if other == a {
-		other = &q.asks[1]
+func (a *ask) elsewhere() carrier {
+	if last := a.other().last; last != nil {
+		return last.via
 	}
-	if other.last == nil {
-		return nil
-	}
-	return other.last.via
+	return nil
 }
 
 // unsent says what an attempt that could not be sent means. It reports false when the server cannot be reached.
@@ -265,6 +328,15 @@ func (a *ask) unsent(p plan, err error, now time.Time) bool {
 	return true
 }
 
+// rescuer returns the connection that the last attempt was to be rescued over.
+func (a *ask) rescuer() (*stream, bool) {
+	if a.last == nil || !a.last.rescue {
+		return nil, false
+	}
+	st, ok := a.last.via.(*stream)
+	return st, ok
+}
+
 // tick sends again when the timer ran out. When we come late to it the answer may be waiting for the reader, which is as late: that is no
 // loss of the server's, and the attempt is given the same time once more.
 func (a *ask) tick(now time.Time) {
@@ -275,9 +347,13 @@ func (a *ask) tick(now time.Time) {
 		a.excused, a.resend = true, now.Add(late)
 		return
 	}
+	if st, ok := a.rescuer(); ok && !st.open.Load() {
+		a.give(a.last, now)
+		return
+	}
 	if sl := a.last; sl != nil && sl.counted {
 		sl.counted = false
-		sl.up.missedOne(now)
+		sl.up.missedOne(sl.sent, now)
 		a.q.r.stats.lost.Add(1)
 	}
 	a.advance(now)

@@ -3,7 +3,6 @@ package resolver
 import (
 	"context"
 	"fmt"
-	"net/netip"
 	"runtime"
 	"sync/atomic"
 	"testing"
@@ -28,7 +27,7 @@ func BenchmarkLookUp(b *testing.B) {
 	for _, flying := range []int{1, 100, 2000} {
 		b.Run(fmt.Sprintf("flying=%d", flying), func(b *testing.B) {
 			s := newEcho(b)
-			r, err := New(Config{Servers: []netip.AddrPort{s.addr}, Hosts: "-"})
+			r, err := New(Config{Servers: At(s.addr), Hosts: "-"})
 			if err != nil {
 				b.Fatal(err)
 			}

@@ -2,6 +2,8 @@ package resolver
 
 import (
 	"hash/maphash"
+	"net/netip"
+	"slices"
 	"sync"
 	"time"
 )
@@ -11,11 +13,18 @@ const (
 	maxShards      = 64
 )
 
-// key is one question to one set of servers.
+// key is one question to one set of servers, while the hosts file says one thing.
 type key struct {
 	name   string
 	family Family
-	set    uint64
+	set    uint32
+	hosts  uint32
+}
+
+// of returns the key of the question for one family.
+func (k key) of(family Family) key {
+	k.family = family
+	return k
 }
 
 // entry is the outcome of a look-up, shared by everyone who waited for it and, while it lives, kept in the cache. It does not change.
@@ -27,16 +36,29 @@ type entry struct {
 
 	key        key
 	expires    time.Time
+	used       bool   // since it was last looked at for eviction; guarded by the shard
 	prev, next *entry // guarded by the shard
+	room       [addrRoom / 2]netip.Addr
 }
 
-// shard is a part of the cache: entries in order of use, and the look-ups that are under way.
+// keep returns a copy of the addresses, in the entry's own room if they fit.
+func (e *entry) keep(addrs []netip.Addr) []netip.Addr {
+	if len(addrs) > len(e.room) || len(addrs) == 0 {
+		return slices.Clone(addrs)
+	}
+	n := copy(e.room[:], addrs)
+	return e.room[:n:n]
+}
+
+// shard is a part of the cache: entries in the order in which they came, and the look-ups that are under way. The oldest leaves when there
+// are too many, but one that was used since goes to the end of the row instead (CLOCK, "second chance").
 type shard struct {
 	mu      sync.Mutex
 	entries map[key]*entry
 	flights map[key]*flight
 	limit   int
-	ring    entry // ring.next was used last, ring.prev longest ago
+	halves  bool  // an entry of one family was kept here once
+	ring    entry // ring.next came last, ring.prev first
 }
 
 // cache holds outcomes for their TTL on the monotonic clock, at most so many. Every name has one shard for all its keys.
@@ -72,12 +94,12 @@ func (sh *shard) get(k key, now time.Time) *entry {
 	if e == nil {
 		return nil
 	}
-	sh.unlink(e)
 	if !now.Before(e.expires) {
+		sh.unlink(e)
 		delete(sh.entries, k)
 		return nil
 	}
-	sh.link(e)
+	e.used = true
 	return e
 }
 
@@ -89,13 +111,26 @@ func (sh *shard) put(k key, e *entry, now time.Time) {
 	if old := sh.entries[k]; old != nil {
 		sh.unlink(old)
 	} else if len(sh.entries) >= sh.limit {
-		oldest := sh.ring.prev
-		sh.unlink(oldest)
-		delete(sh.entries, oldest.key)
+		sh.evict()
 	}
 	e.key, e.expires = k, now.Add(e.life)
+	sh.halves = sh.halves || k.family != Any
 	sh.entries[k] = e
 	sh.link(e)
+}
+
+// evict makes room for one entry. Each turn takes one use away, so it ends.
+func (sh *shard) evict() {
+	for {
+		oldest := sh.ring.prev
+		sh.unlink(oldest)
+		if !oldest.used {
+			delete(sh.entries, oldest.key)
+			return
+		}
+		oldest.used = false
+		sh.link(oldest)
+	}
 }
 
 func (sh *shard) link(e *entry) {
@@ -135,9 +170,21 @@ func (e *entry) fresh(start time.Time, shared bool) (Answer, error) {
 	return a, e.error()
 }
 
-// cached returns the answer from the cache: what is left of its TTL, and no times of a wire that it did not see.
-func (e *entry) cached(now time.Time) (Answer, error) {
-	a := e.answer
+// peek answers for a name as it is written, if it is in the cache like that.
+func (c *cache) peek(k key, now time.Time, a *Answer) (found bool, err error) {
+	sh := c.shard(k.name)
+	sh.mu.Lock()
+	e := sh.get(k, now)
+	sh.mu.Unlock()
+	if e == nil {
+		return false, nil
+	}
+	return true, e.cached(now, a)
+}
+
+// cached fills in the answer from the cache: what is left of its TTL, and no times of a wire that it did not see.
+func (e *entry) cached(now time.Time, a *Answer) error {
+	*a = e.answer
 	a.Cached, a.Attempts, a.Queued = true, 0, 0
 	a.Arrived, a.Kernel = time.Time{}, false
 	age := e.life - e.expires.Sub(now)
@@ -145,7 +192,7 @@ func (e *entry) cached(now time.Time) (Answer, error) {
 	for _, out := range [...]*FamilyOutcome{&a.A, &a.AAAA} {
 		out.TTL, out.Arrived = max(out.TTL-age, 0), time.Time{}
 	}
-	return a, e.error()
+	return e.error()
 }
 
 // error returns the entry's error as an interface that is nil when there is none.

@@ -26,7 +26,8 @@ func TestEntryLivesForItsTTL(t *testing.T) {
 		if e == nil {
 			t.Fatal("gone before its time")
 		}
-		if a, err := e.cached(now); err != nil || a.TTL != 6*time.Second || a.A.TTL != 7*time.Second || !a.Cached {
+		var a Answer
+		if err := e.cached(now, &a); err != nil || a.TTL != 6*time.Second || a.A.TTL != 7*time.Second || !a.Cached {
 			t.Errorf("%+v, %v", a, err)
 		}
 		time.Sleep(6*time.Second - 1)
@@ -118,7 +119,7 @@ func TestWhatIsKept(t *testing.T) {
 				t.Fatalf("%+v, %v", first, err)
 			}
 			sh := r.cache.shard("a.example")
-			e := sh.get(key{"a.example", IPv4, r.sets.Load()}, time.Now())
+			e := sh.get(r.key("a.example", IPv4, r.conf.get(time.Now()), time.Now()), time.Now())
 			if (e != nil) != (tt.life > 0) || e != nil && e.life != tt.life {
 				t.Fatalf("kept: %+v, want for %v", e, tt.life)
 			}
@@ -152,7 +153,7 @@ func TestGoodHalfIsKeptBesideASpoiltOne(t *testing.T) {
 	if a := mustLookUp(t, r, "a.example", Any, "192.0.2.1"); a.Attempts != 1 || a.Cached || a.A.Err != nil || a.AAAA.Err != ErrNoAddress {
 		t.Errorf("%+v", a)
 	}
-	if a := mustLookUp(t, r, "a.example", IPv4, "192.0.2.1"); !a.Cached || a.Server != s.addr {
+	if a := mustLookUp(t, r, "a.example", IPv4, "192.0.2.1"); !a.Cached || a.Server != s.at {
 		t.Errorf("%+v", a)
 	}
 }
@@ -162,7 +163,7 @@ func TestNameInTheCacheIsNotTheCallersMemory(t *testing.T) {
 	r := newTest(t, s)
 	line := []byte("a.example and a long line after it")
 	mustLookUp(t, r, string(line[:9]), IPv4, "192.0.2.1")
-	e := r.cache.shard("a.example").get(key{"a.example", IPv4, r.sets.Load()}, time.Now())
+	e := r.cache.shard("a.example").get(r.key("a.example", IPv4, r.conf.get(time.Now()), time.Now()), time.Now())
 	if e == nil || e.answer.Name != "a.example" || e.key.name != "a.example" {
 		t.Errorf("%+v", e)
 	}

@@ -11,7 +11,6 @@ import (
 )
 
 const (
-	dnsPort    = 53
 	maxServers = 3 // nameserver lines that count (resolv.conf(5), MAXNS)
 	maxSends   = 3 // of one question to one server
 )
@@ -95,15 +94,14 @@ func (c *conf) option(word string) {
 	}
 }
 
-// servers is a set of servers and how they are asked. Cache and flights are kept apart by its id.
+// servers is a set of servers and how they are asked.
 type servers struct {
-	id        uint64
+	id        uint32
 	list      []*upstream
 	attempts  int // sends of a question to one server
 	firstWait time.Duration
 	maxWait   time.Duration
 	single    bool
-	tcp       bool
 	rotate    bool
 	turn      atomic.Uint32
 	search    []string
@@ -121,15 +119,15 @@ func (s *servers) begin() int {
 // adopt makes a set of what the configuration says now. A server that was there before keeps what is known of it; one that is gone ends
 // with its last query.
 func (r *Resolver) adopt(c *conf) *servers {
-	addrs := slices.Clone(r.cfg.Servers)
-	set := &servers{id: r.sets.Add(1), attempts: maxSends, firstWait: r.pace.firstWait, maxWait: r.pace.maxWait, rotate: r.cfg.Rotate,
+	list := slices.Clone(r.cfg.Servers)
+	set := &servers{id: r.ids.Add(1), attempts: maxSends, firstWait: r.pace.firstWait, maxWait: r.pace.maxWait, rotate: r.cfg.Rotate,
 		search: c.search, ndots: max(c.ndots, 0)}
 	if c.ndots < 0 {
 		set.ndots = 1
 	}
-	if len(addrs) == 0 {
-		addrs = c.servers
-		set.single, set.tcp, set.rotate = c.single, c.tcp, c.rotate || r.cfg.Rotate
+	if len(list) == 0 {
+		list = c.list()
+		set.single, set.rotate = c.single, c.rotate || r.cfg.Rotate
 		if c.attempts > 0 {
 			set.attempts = min(c.attempts, maxSends)
 		}
@@ -138,39 +136,50 @@ func (r *Resolver) adopt(c *conf) *servers {
 			set.firstWait = set.maxWait
 		}
 	}
-	if fits := slices.DeleteFunc(slices.Clone(addrs), r.cfg.strange); len(fits) > 0 {
-		addrs = fits
+	if fits := slices.DeleteFunc(slices.Clone(list), r.cfg.strange); len(fits) > 0 {
+		list = fits
 	}
-	for _, up := range r.replace(set, addrs) {
+	for _, up := range r.replace(set, list) {
 		up.retire() // not under the Resolver's lock: opening a socket takes the two the other way round
 	}
 	return set
 }
 
-// strange reports whether a server is of another family than the address to send from.
-func (c *Config) strange(server netip.AddrPort) bool {
-	return c.Source.IsValid() && c.Source.Unmap().Is4() != server.Addr().Unmap().Is4()
+// list returns the servers, asked over TCP if the file says so.
+func (c *conf) list() []Server {
+	list := At(c.servers...)
+	for i := range list {
+		if c.tcp {
+			list[i] = list[i].over(TCP)
+		}
+	}
+	return list
+}
+
+// strange reports whether a server is of another family than the address to send from. Where an HTTPS server is, its client finds out.
+func (c *Config) strange(server Server) bool {
+	return c.Source.IsValid() && server.Transport() != HTTPS && c.Source.Unmap().Is4() != server.Addr().Addr().Unmap().Is4()
 }
 
 // replace gives the set its servers and returns those that are used no more.
-func (r *Resolver) replace(set *servers, addrs []netip.AddrPort) (gone []*upstream) {
+func (r *Resolver) replace(set *servers, list []Server) (gone []*upstream) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	old := r.upstreams
-	r.upstreams = make(map[netip.AddrPort]*upstream, len(addrs))
-	for _, addr := range addrs {
-		if r.upstreams[addr] != nil {
+	r.upstreams = make(map[Server]*upstream, len(list))
+	for _, server := range list {
+		if r.upstreams[server] != nil {
 			continue // named twice
 		}
-		up := old[addr]
+		up := old[server]
 		if up == nil {
-			up = newUpstream(r, addr)
+			up = newUpstream(r, server)
 		}
-		r.upstreams[addr] = up
+		r.upstreams[server] = up
 		set.list = append(set.list, up)
 	}
-	for addr, up := range old {
-		if r.upstreams[addr] == nil {
+	for server, up := range old {
+		if r.upstreams[server] == nil {
 			gone = append(gone, up)
 		}
 	}

@@ -93,14 +93,14 @@ func TestResolvConfOptionsSteerTheLookUp(t *testing.T) {
 	write(t, path, "nameserver 127.0.0.1\nnameserver 127.0.0.2\nnameserver 127.0.0.1\noptions timeout:2 attempts:1 rotate single-request use-vc\n")
 	r := newTestWith(t, Config{ResolvConf: path}, usualPace)
 	set := r.conf.get(time.Now())
-	if len(set.list) != 2 || set.attempts != 1 || set.firstWait != 2*time.Second || set.maxWait != 2*time.Second || !set.rotate || !set.single || !set.tcp {
+	if len(set.list) != 2 || set.attempts != 1 || set.firstWait != 2*time.Second || set.maxWait != 2*time.Second || !set.rotate || !set.single || set.list[0].server.Transport() != TCP {
 		t.Errorf("%+v", set)
 	}
 }
 
 func TestMissingResolvConfAsksThisMachine(t *testing.T) {
 	r := newTestWith(t, Config{ResolvConf: filepath.Join(t.TempDir(), "none")}, usualPace)
-	if set := r.conf.get(time.Now()); len(set.list) != 1 || set.list[0].addr != netip.MustParseAddrPort("127.0.0.1:53") {
+	if set := r.conf.get(time.Now()); len(set.list) != 1 || set.list[0].server.Addr() != netip.MustParseAddrPort("127.0.0.1:53") {
 		t.Errorf("%+v", set)
 	}
 }
@@ -134,8 +134,8 @@ func TestUseVCAsksOverTCPOnly(t *testing.T) {
 			zone(recordA, recordA4)(rq)
 		}
 	})
+	s.at = s.at.over(TCP)
 	r := newTestWith(t, Config{}, usualPace, s)
-	r.conf.value.Load().tcp = true
 	mustLookUp(t, r, "a.example", Any, "2001:db8::1", "192.0.2.1")
 	for _, rq := range s.requests() {
 		if !rq.tcp {
@@ -184,9 +184,9 @@ func TestNewServersAreASetOfTheirOwn(t *testing.T) {
 	s := newServer(t, zone(recordA))
 	r := newTestWith(t, Config{}, usualPace, s)
 	mustLookUp(t, r, "a.example", IPv4, "192.0.2.1")
-	kept, sockets := r.upstreams[s.addr], 0
+	kept, sockets := r.upstreams[s.at], 0
 	next := newServer(t, zone("a.example. 60 IN A 192.0.2.2"))
-	r.cfg.Servers = []netip.AddrPort{next.addr}
+	r.cfg.Servers = At(next.addr)
 	r.conf.value.Store(r.adopt(&conf{}))
 	mustLookUp(t, r, "a.example", IPv4, "192.0.2.2")
 	for _, sock := range kept.sockets {
@@ -214,11 +214,11 @@ func TestHostsAreReadAsNetReadsThem(t *testing.T) {
 	}
 	suite(t, "hosts.json", &f)
 	for _, c := range f.Cases {
-		h := *parseHosts([]byte(c.Text))
+		h := parseHosts([]byte(c.Text))
 		for _, l := range c.SourceSays.Lookups {
 			for _, name := range []string{l.Name, l.Name + ".", strings.ToLower(l.Name), strings.ToUpper(l.Name)} {
 				plain, ok := absolute(name)
-				if got, want := texts(h[plain]), texts(addrs(l.Addresses...)); !ok || got != want {
+				if got, want := texts(h.byName[plain]), texts(addrs(l.Addresses...)); !ok || got != want {
 					t.Errorf("%s %s: %s, want %s", c.ID, name, got, want)
 				}
 			}

@@ -13,10 +13,10 @@
 //	query.go     one look-up's questions: resend, next server, the 50 ms hold of RFC 8305
 //	ask.go       one question: which server next, and the sending
 //	judge.go     what came back means for its question
-//	upstream.go  a server: health, retransmit timer, in-flight window
+//	server.go    what a server is and how it is written; upstream.go: its health, retransmit timer, in-flight window and rate
 //	slot.go      an attempt on the wire; answers are matched by ID and question
-//	socket.go    connected UDP sockets, one reader each
-//	tcp.go       the same over TCP, for truncated answers
+//	socket.go    connected UDP sockets, one reader each; outbox.go: queries leave them in batches
+//	tcp.go       a connection, for truncated answers and for servers over TCP and TLS; https.go: requests over HTTPS
 //	message.go   the strict walk over a message; exchange.go packs, and alone imports miekg/dns
 //
 // A Resolver is safe for concurrent use. Slices in an Answer are shared with the cache: do not modify them.

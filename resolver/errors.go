@@ -3,7 +3,6 @@ package resolver
 import (
 	"context"
 	"errors"
-	"net/netip"
 	"strconv"
 	"strings"
 )
@@ -25,11 +24,11 @@ var (
 
 // Error is the error of every failed LookUp.
 type Error struct {
-	Name   string         // as asked for
-	Err    error          // one of the sentinels, or the context's cause
-	Server netip.AddrPort // who decided, or was asked last; invalid when nobody was asked
-	RCode  int            // rcode of the deciding answer; 0 without one
-	Cause  error          // what lies underneath, such as an errno; may be nil
+	Name   string // as asked for
+	Err    error  // one of the sentinels, or the context's cause
+	Server Server // who decided, or was asked last; invalid when nobody was asked
+	RCode  int    // rcode of the deciding answer; 0 without one
+	Cause  error  // what lies underneath, such as an errno; may be nil
 }
 
 // Error returns a sentence for people: "no such name: a.example (NXDOMAIN from 127.0.0.1:53)".

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/miekg/dns"
@@ -40,6 +41,8 @@ func rcodeText(rcode int) string {
 	return "RCODE" + dns.Type(rcode).String()[len("TYPE"):]
 }
 
+var packerPool = sync.Pool{New: func() any { return new(packer) }}
+
 // packer packs queries; its message is used again and again.
 type packer struct {
 	msg   dns.Msg
@@ -61,6 +64,9 @@ func (p *packer) pack(buf []byte, fqdn string, qtype uint16) ([]byte, error) {
 	p.quest[0] = dns.Question{Name: fqdn, Qtype: qtype, Qclass: dns.ClassINET}
 	return p.msg.PackBuffer(buf)
 }
+
+// setType makes a packed query up to the end of its question one for another type.
+func setType(query []byte, qtype uint16) { binary.BigEndian.PutUint16(query[len(query)-4:], qtype) }
 
 // withoutEDNS takes the OPT record off a packed query.
 func withoutEDNS(query []byte) []byte {
@@ -120,8 +126,8 @@ type reply struct {
 }
 
 // read says what m, a sound message with one question, answers to qtype. links is how many links of the look-up's chain came before it.
-// Only the answer section is followed, records off the chain are ignored.
-func (m *message) read(qtype uint16, links int) reply {
+// Only the answer section is followed, records off the chain are ignored. The addresses are in room, as far as it holds them.
+func (m *message) read(qtype uint16, links int, room []netip.Addr) reply {
 	rep := reply{ttl: maxTTL}
 	if m.rcode != rcodeSuccess && m.rcode != rcodeNXDomain {
 		rep.verdict = failing
@@ -130,7 +136,7 @@ func (m *message) read(qtype uint16, links int) reply {
 	at := wireName{m.octets, headerLen}
 	var seen [maxChain + 1]wireName
 	for n := 0; ; n++ {
-		if rep.addrs = m.collect(at, qtype, &rep); rep.addrs != nil {
+		if rep.addrs = m.collect(at, qtype, room, &rep); rep.addrs != nil {
 			rep.verdict = found
 			return rep
 		}
@@ -155,20 +161,20 @@ func (m *message) read(qtype uint16, links int) reply {
 	return rep
 }
 
-// collect returns the addresses that at owns and lowers the reply's TTL to theirs.
-func (m *message) collect(at wireName, qtype uint16, rep *reply) []netip.Addr {
-	var addrs []netip.Addr
+// collect returns the addresses that at owns, appended to room, and lowers the reply's TTL to theirs; nil for none.
+func (m *message) collect(at wireName, qtype uint16, room []netip.Addr, rep *reply) []netip.Addr {
+	addrs := room
 	for i := range m.records[:m.answers] {
 		rec := &m.records[i]
 		if rec.kind != qtype || rec.class != classIN || !at.equal(wireName{m.octets, rec.owner}) {
 			continue
 		}
 		addr, _ := netip.AddrFromSlice(m.octets[rec.data : rec.data+rec.size])
-		if addrs == nil {
-			addrs = make([]netip.Addr, 0, min(m.answers-i, 16))
-		}
 		addrs = append(addrs, addr)
 		rep.ttl = min(rep.ttl, lifetime(rec.ttl))
+	}
+	if len(addrs) == 0 {
+		return nil
 	}
 	return addrs
 }

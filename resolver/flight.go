@@ -17,11 +17,13 @@ type flight struct {
 // ask is the way through cache and flights for a name that DNS is to be asked for.
 func (r *Resolver) ask(ctx context.Context, name string, family Family, set *servers, start, until time.Time) (Answer, error) {
 	sh := r.cache.shard(name)
-	k := key{name, family, set.id}
+	k := r.key(name, family, set, start)
 	sh.mu.Lock()
 	if e := sh.get(k, start); e != nil {
 		sh.mu.Unlock()
-		return e.cached(start)
+		var a Answer
+		err := e.cached(start, &a)
+		return a, err
 	}
 	if err := expired(ctx, start, until); err != nil {
 		sh.mu.Unlock()
@@ -69,12 +71,13 @@ func reason(ctx context.Context) error {
 
 // recall fills in a family that the cache knows on its own. The caller holds the shard's lock.
 func (q *query) recall(sh *shard, k key, now time.Time) {
-	k.family = IPv4
-	if e := sh.get(k, now); e != nil {
+	if !sh.halves {
+		return
+	}
+	if e := sh.get(k.of(IPv4), now); e != nil {
 		q.asks[0].fill(e, &e.answer.A, now)
 	}
-	k.family = IPv6
-	if e := sh.get(k, now); e != nil {
+	if e := sh.get(k.of(IPv6), now); e != nil {
 		q.asks[1].fill(e, &e.answer.AAAA, now)
 	}
 }
@@ -136,7 +139,7 @@ func (r *Resolver) land(sh *shard, k key, f *flight, q *query) *entry {
 	sh.put(k, e, now)
 	for i, half := range halves {
 		if half != nil {
-			sh.put(key{k.name, Family(i) + IPv4, k.set}, half, now)
+			sh.put(k.of(Family(i)+IPv4), half, now)
 		}
 	}
 	f.end(sh, k, e)

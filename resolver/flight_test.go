@@ -12,7 +12,7 @@ import (
 // waitFor waits until a flight for a.example has so many waiters.
 func waitFor(r *Resolver, waiters int) {
 	sh := r.cache.shard("a.example")
-	k := key{"a.example", IPv4, r.sets.Load()}
+	k := r.key("a.example", IPv4, r.conf.get(time.Now()), time.Now())
 	for {
 		sh.mu.Lock()
 		f := sh.flights[k]
@@ -100,7 +100,7 @@ func TestSharedLookUpOutlivesItsFirstCaller(t *testing.T) {
 			if !deadline.IsZero() {
 				want = ErrTimeout
 			}
-			if !errors.Is(got.err, want) || got.answer.Attempts != 1 || got.answer.Server != s.addr {
+			if !errors.Is(got.err, want) || got.answer.Attempts != 1 || got.answer.Server != s.at {
 				t.Errorf("%+v", got)
 			}
 			(<-rqs).answer(dns.RcodeSuccess, recordA)
@@ -130,7 +130,7 @@ func TestSharedLookUpStopsWithItsLastWaiter(t *testing.T) {
 		}
 	}
 	waitFor(r, 0)
-	up := r.upstreams[s.addr]
+	up := r.upstreams[s.at]
 	for { // the goroutine that ran it on gives its place back
 		up.mu.Lock()
 		n := up.inFlight

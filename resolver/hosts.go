@@ -6,12 +6,15 @@ import (
 	"strings"
 )
 
-// hosts is what a hosts file says: addresses by lower-case name without a final dot, in the file's order.
-type hosts map[string][]netip.Addr
+// hosts is what a hosts file says.
+type hosts struct {
+	id     uint32                  // of this reading of the file
+	byName map[string][]netip.Addr // lower case, without a final dot; addresses in the file's order
+}
 
 // parseHosts reads a hosts file (hosts(5)). Lines that do not begin with an IP address are passed over.
 func parseHosts(text []byte) *hosts {
-	h := hosts{}
+	h := &hosts{byName: map[string][]netip.Addr{}}
 	for line := range strings.Lines(string(text)) {
 		line, _, _ = strings.Cut(line, "#")
 		f := strings.Fields(line)
@@ -24,10 +27,10 @@ func parseHosts(text []byte) *hosts {
 		}
 		for _, name := range f[1:] {
 			name = strings.ToLower(strings.TrimSuffix(name, "."))
-			h[name] = append(h[name], addr.Unmap())
+			h.byName[name] = append(h.byName[name], addr.Unmap())
 		}
 	}
-	return &h
+	return h
 }
 
 // hostsFile returns the path that the configuration names, "" for none.

@@ -16,10 +16,13 @@ func (a *ask) judge(ev event) {
 		a.reject(sl, ErrUnreachable, 0, ev, now)
 	case broken:
 		switch {
+		case sl.rescue:
+			a.give(sl, now)
+			return
 		case shortage(ev.cause):
 			a.finish(ErrLocal, ev.cause)
 			return
-		case a.q.set.tcp && unreachable(ev.cause):
+		case sl.up.transport != UDP && unreachable(ev.cause):
 			sl.up.down(now)
 			a.reject(sl, ErrUnreachable, 0, ev, now)
 			return
@@ -28,14 +31,41 @@ func (a *ask) judge(ev event) {
 			return
 		}
 		t.again = true // the server may close an idle connection just when a query goes out (RFC 7766 section 6.2.4)
-		a.once(plan{try: sl.try, plain: sl.plain, lower: sl.lower, tcp: true}, now)
+		a.once(plan{try: sl.try, plain: sl.plain, lower: sl.lower, channel: true}, now)
+	case unsent:
+		p := plan{try: sl.try}
+		a.retract(sl)
+		if !a.unsent(p, ev.cause, now) {
+			a.advance(now)
+		}
 	case mangled:
 		if !sl.lower && !t.lower {
 			t.lower = true
-			a.once(plan{try: sl.try, plain: sl.plain, lower: true, tcp: overTCP(sl)}, now)
+			a.once(plan{try: sl.try, plain: sl.plain, lower: true, channel: overChannel(sl)}, now)
 		}
 	case answered:
 		a.weigh(ev, now)
+	}
+}
+
+// give sends a query over UDP after all, whose way over TCP was none.
+func (a *ask) give(sl *slot, now time.Time) {
+	p := plan{try: sl.try, plain: sl.plain, lower: sl.lower}
+	a.retract(sl)
+	a.tries[p.try].sends--
+	a.once(p, now)
+}
+
+// retract takes an attempt back that did not leave this machine.
+func (a *ask) retract(sl *slot) {
+	q := a.q
+	q.live = slices.DeleteFunc(q.live, func(x *slot) bool { return x == sl })
+	q.release(sl)
+	q.attempts--
+	a.sent--
+	q.r.stats.sent.Add(^uint64(0))
+	if a.last == sl {
+		a.last, a.resend = nil, time.Time{}
 	}
 }
 
@@ -48,26 +78,28 @@ func (a *ask) once(p plan, now time.Time) {
 
 // weigh acts on an answer: final, to be asked otherwise, or the next server's turn.
 func (a *ask) weigh(ev event, now time.Time) {
-	sl, m := ev.slot, &a.q.message
+	m := messagePool.Get().(*message) // not the look-up's own: this one is in the processor's cache
+	defer m.free()
+	sl := ev.slot
 	t := &a.tries[sl.try]
 	if m.parse(ev.octets.b) != nil || m.bits>>11&0xF != 0 {
-		if overTCP(sl) {
+		if overChannel(sl) {
 			a.reject(sl, ErrBadAnswer, 0, event{cause: errBroken, at: ev.at}, now)
 		} else {
 			a.q.r.stats.ignored.Add(1)
 		}
 		return
 	}
-	sl.up.answered(max(ev.at.Sub(sl.sent), 1), sl.counted)
+	sl.up.answered(ev.at, max(ev.at.Sub(sl.sent), 1), sl.counted)
 	sl.counted = false
 	switch {
-	case m.bits&bitTC != 0 && overTCP(sl):
+	case m.bits&bitTC != 0 && overChannel(sl):
 		a.reject(sl, ErrBadAnswer, m.rcode, event{cause: errTruncated, at: ev.at}, now)
 		return
 	case m.bits&bitTC != 0:
 		if !t.tcp {
 			t.tcp = true
-			a.once(plan{try: sl.try, plain: sl.plain, lower: sl.lower, tcp: true}, now)
+			a.once(plan{try: sl.try, plain: sl.plain, lower: sl.lower, channel: true}, now)
 		}
 		return
 	}
@@ -75,18 +107,17 @@ func (a *ask) weigh(ev event, now time.Time) {
 	case rcodeFormErr, rcodeNotImp, rcodeBadVers:
 		if !sl.plain && !t.plain {
 			t.plain = true
-			a.once(plan{try: sl.try, plain: true, lower: sl.lower, tcp: overTCP(sl)}, now)
+			a.once(plan{try: sl.try, plain: true, lower: sl.lower, channel: overChannel(sl)}, now)
 			return
 		}
 	default:
 		sl.up.learn(sl.plain && t.plain, sl.lower && t.lower, now)
 	}
-	a.conclude(sl, m.read(a.qtype, a.links), ev, now)
+	a.conclude(sl, m.read(a.qtype, a.links, a.room[:0]), m.rcode, ev, now)
 }
 
 // conclude acts on an answer that was asked for rightly.
-func (a *ask) conclude(sl *slot, rep reply, ev event, now time.Time) {
-	rcode := a.q.message.rcode
+func (a *ask) conclude(sl *slot, rep reply, rcode int, ev event, now time.Time) {
 	switch rep.verdict {
 	case failing:
 		a.reject(sl, failure(rcode), rcode, ev, now)
@@ -95,8 +126,8 @@ func (a *ask) conclude(sl *slot, rep reply, ev event, now time.Time) {
 		a.reject(sl, ErrBadAnswer, rcode, ev, now)
 		return
 	}
-	a.rcode, a.server, a.arrived, a.kernel = rcode, sl.up.addr, ev.at, ev.kernel
-	a.ttl = min(a.ttl, rep.ttl)
+	a.rcode, a.server, a.arrived, a.kernel = rcode, sl.up.server, ev.at, ev.kernel
+	a.ttl = min(a.ttl, max(rep.ttl-ev.age, 0))
 	known := len(a.chain)
 	a.chain = append(a.chain, rep.chain...)
 	a.links += len(rep.chain)
@@ -202,7 +233,7 @@ func (a *ask) soFar(now time.Time) result {
 	default:
 		res.err, res.rcode, res.arrived, res.kernel = ErrTimeout, 0, time.Time{}, false
 		if res.server = a.q.serverAt(max(a.current, 0)); a.last != nil {
-			res.server = a.last.up.addr
+			res.server = a.last.up.server
 		}
 	}
 	res.life, res.ttl = a.q.r.kept(res.err, 0), 0
@@ -246,10 +277,10 @@ func (res *result) outcome() FamilyOutcome {
 
 var errTruncated = errors.New("truncated over TCP")
 
-// overTCP reports whether the slot's query went over TCP.
-func overTCP(sl *slot) bool {
-	_, ok := sl.via.(*stream)
-	return ok
+// overChannel reports whether the slot's query went another way than over UDP.
+func overChannel(sl *slot) bool {
+	_, ok := sl.via.(*socket)
+	return !ok
 }
 
 // failure is the sentinel of an rcode that is not final.

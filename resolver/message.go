@@ -3,6 +3,7 @@ package resolver
 import (
 	"encoding/binary"
 	"errors"
+	"sync"
 )
 
 // Record types and the class that a stub resolver reads (RFC 1035 section 3.2, RFC 3596, RFC 6672, RFC 6891).
@@ -56,6 +57,14 @@ type message struct {
 	answers   int      // records[:answers] is the answer section
 	authority int      // records[answers:authority] is the authority section
 	edns      bool
+}
+
+var messagePool = sync.Pool{New: func() any { return new(message) }}
+
+// free puts the message back. It must not point into octets that are somebody else's.
+func (m *message) free() {
+	m.octets = nil
+	messagePool.Put(m)
 }
 
 // parse walks a message. It refuses what miekg/dns lets pass: fewer records than the header counts, octets after the last record, forward

@@ -94,7 +94,7 @@ func TestAnswersAreReadAsTheSourceReadsThem(t *testing.T) {
 			}
 			continue
 		}
-		rep := m.read(typeA, 0)
+		rep := m.read(typeA, 0, nil)
 		if got, want := texts(rep.addrs), texts(addrs(c.SourceSays.Addresses...)); (got == want) == (opinions[c.ID] != "") {
 			t.Errorf("%s: %s, want %s, listed %q", c.ID, got, want, opinions[c.ID])
 		}
@@ -173,7 +173,7 @@ func checkMessage(t *testing.T, b []byte) {
 		return
 	}
 	for _, qtype := range []uint16{typeA, typeAAAA} {
-		rep := m.read(qtype, 0)
+		rep := m.read(qtype, 0, nil)
 		if (rep.verdict == found) != (len(rep.addrs) > 0) || rep.ttl < 0 || rep.ttl > maxTTL || len(rep.chain) > maxChain {
 			t.Errorf("%x: %+v", b, rep)
 		}
@@ -258,7 +258,7 @@ func TestDenialLivesAsTheSOASays(t *testing.T) {
 			if code == dns.RcodeNameError {
 				want = noName
 			}
-			if rep := m.read(typeA, 0); rep.verdict != want || rep.ttl.Seconds() != float64(tt.want) {
+			if rep := m.read(typeA, 0, nil); rep.verdict != want || rep.ttl.Seconds() != float64(tt.want) {
 				t.Errorf("%s %s: %+v, want %d s", rcodeText(code), tt.soa, rep, tt.want)
 			}
 		}

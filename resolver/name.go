@@ -35,6 +35,14 @@ func absolute(host string) (string, bool) {
 	return name, wellFormed(name)
 }
 
+// forbidden are the forbidden domain code points of the URL Standard, and what no name has after IDNA.
+var forbidden = func() (table [256]bool) {
+	for c := range table {
+		table[c] = c <= ' ' || c >= 0x7F || strings.IndexByte(`"#%/:<>?@[\]^|`, byte(c)) >= 0
+	}
+	return table
+}()
+
 // wellFormed reports whether name, absolute and without its final dot, can be asked for: labels of 1 to 63 bytes, 253 in all, none of the
 // forbidden domain code points of the URL Standard, and not only digits and dots (that is an address, or nothing).
 func wellFormed(name string) bool {
@@ -51,7 +59,7 @@ func wellFormed(name string) bool {
 			label = 0
 			continue
 		}
-		if c <= ' ' || c >= 0x7F || strings.IndexByte(`"#%/:<>?@[\]^|`, c) >= 0 {
+		if forbidden[c] {
 			return false
 		}
 		numeric = numeric && '0' <= c && c <= '9'

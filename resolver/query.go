@@ -1,7 +1,7 @@
 package resolver
 
 import (
-	"net/netip"
+	"runtime"
 	"sync"
 	"time"
 )
@@ -15,6 +15,7 @@ const (
 	refused                   // the server cannot be reached: ECONNREFUSED and the like
 	broken                    // the TCP connection ended
 	granted                   // a place in a window
+	unsent                    // the query did not leave this machine
 )
 
 // event goes from a reader to the look-up that waits.
@@ -25,6 +26,7 @@ type event struct {
 	octets *octets // to be freed by whoever takes the event
 	at     time.Time
 	kernel bool
+	age    time.Duration
 	cause  error
 }
 
@@ -43,8 +45,7 @@ type query struct {
 	armed time.Time
 
 	live, spare []*slot
-	packer      packer
-	message     message
+	unsent      []*socket // whose outbox holds a query of this look-up, or did
 
 	attempts  int
 	holdUntil time.Time // one family is here, the other may take until then
@@ -70,6 +71,7 @@ func newQuery(r *Resolver, set *servers, fqdn string, family Family, deadline ti
 
 // free releases every slot and puts the query back.
 func (q *query) free() {
+	q.flush()
 	for i := range q.asks {
 		q.asks[i].withdraw()
 		q.asks[i].forget()
@@ -111,6 +113,7 @@ const (
 // time, until, ends before the look-up's.
 func (q *query) run(stop <-chan struct{}, until time.Time) end {
 	for !q.settled() {
+		q.flush()
 		if at := q.next(until); at != q.armed {
 			q.timer.Reset(time.Until(at))
 			q.armed = at
@@ -118,6 +121,9 @@ func (q *query) run(stop <-chan struct{}, until time.Time) end {
 		select {
 		case ev := <-q.inbox:
 			q.take(ev)
+			for len(q.inbox) > 0 { // both answers are often there
+				q.take(<-q.inbox)
+			}
 		case <-q.timer.C:
 			q.armed = time.Time{}
 			for len(q.inbox) > 0 { // what has arrived counts before what has not
@@ -138,6 +144,28 @@ func (q *query) run(stop <-chan struct{}, until time.Time) end {
 		}
 	}
 	return settled
+}
+
+// flush sends what is in the outboxes, unless another look-up is about to. Before it does, the others that are ready to run may add to
+// them: on a busy machine many queries leave with one call, on an idle one nobody waits.
+func (q *query) flush() {
+	if len(q.unsent) == 0 {
+		return
+	}
+	claimed := q.unsent[:0]
+	for _, s := range q.unsent {
+		if s.out.claim() {
+			claimed = append(claimed, s)
+		}
+	}
+	if len(claimed) > 0 {
+		runtime.Gosched()
+	}
+	for _, s := range claimed {
+		s.flush()
+	}
+	clear(q.unsent)
+	q.unsent = q.unsent[:0]
 }
 
 // next returns when something has to be done if nothing arrives.
@@ -225,7 +253,7 @@ func (q *query) outcome(now time.Time) *entry {
 	a, b := q.asks[0].soFar(now), q.asks[1].soFar(now)
 	by := decisive(&a, &b)
 	e := &entry{life: maxTTL}
-	e.answer = Answer{Name: q.name, Addrs: q.r.order.arrange(a.addrs, b.addrs, now), CNAME: by.chain, Server: by.server, RCode: by.rcode,
+	e.answer = Answer{Name: q.name, Addrs: e.keep(q.r.order.arrange(a.addrs, b.addrs, now)), CNAME: by.chain, Server: by.server, RCode: by.rcode,
 		TTL: by.ttl, A: a.outcome(), AAAA: b.outcome(), Attempts: q.attempts, Queued: max(q.asks[0].queued, q.asks[1].queued)}
 	for _, x := range [...]*result{&a, &b} {
 		if !x.asked {
@@ -264,9 +292,9 @@ func (q *query) halves(whole *entry, now time.Time) (by [2]*entry) {
 		}
 		half := &entry{life: x.life, answer: Answer{Name: q.name, CNAME: x.chain, Server: x.server, RCode: x.rcode, TTL: x.ttl}}
 		if i == 0 {
-			half.answer.Addrs, half.answer.A = q.r.order.arrange(x.addrs, nil, now), x.outcome()
+			half.answer.Addrs, half.answer.A = half.keep(q.r.order.arrange(x.addrs, nil, now)), x.outcome()
 		} else {
-			half.answer.Addrs, half.answer.AAAA = q.r.order.arrange(nil, x.addrs, now), x.outcome()
+			half.answer.Addrs, half.answer.AAAA = half.keep(q.r.order.arrange(nil, x.addrs, now)), x.outcome()
 		}
 		if x.err != nil {
 			half.err = &Error{Name: q.name, Err: x.err, Server: x.server, RCode: x.rcode, Cause: x.cause}
@@ -297,4 +325,4 @@ func decisive(a, b *result) *result {
 }
 
 // serverAt returns the address of a server of the set.
-func (q *query) serverAt(i int) netip.AddrPort { return q.set.list[i].addr }
+func (q *query) serverAt(i int) Server { return q.set.list[i].server }

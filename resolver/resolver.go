@@ -2,6 +2,7 @@ package resolver
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"hash/maphash"
 	"net/netip"
@@ -15,7 +16,15 @@ import (
 type Config struct {
 	// Servers are asked in this order, those that do not answer last. Empty: the nameservers of ResolvConf, whose options are read only
 	// then. The slice is copied.
-	Servers []netip.AddrPort
+	Servers []Server
+	// Roots are the authorities that may sign the certificates of TLS servers; nil: the system's.
+	Roots *x509.CertPool
+	// HTTPS asks the HTTPS servers; package doh has one. It is the Resolver's from New on, which closes it.
+	HTTPS HTTPSClient
+	// Rate bounds the queries to one server, a second. 0: no bound.
+	Rate float64
+	// Names are answered from here, before the hosts file and DNS: lower case, absolute without the final dot. The map is not to be changed.
+	Names map[string][]netip.Addr
 	// ResolvConf is a path; empty: /etc/resolv.conf. Read again when it changes. Missing: 127.0.0.1:53 is asked.
 	ResolvConf string
 	// Hosts is a path; empty: the system's hosts file, "-" or os.DevNull: none. Read again when it changes.
@@ -87,9 +96,10 @@ type Resolver struct {
 	order order
 	conf  file[servers]
 	hosts file[hosts]
-	sets  atomic.Uint64 // numbers the sets of servers
+	ids   atomic.Uint32 // numbers the sets of servers and the readings of the hosts file
 	stats stats
 
+	epoch    time.Time // of now
 	seed     maphash.Seed
 	literals [literals]atomic.Pointer[[]netip.Addr] // the lists of IP literals, so that one asked for again costs no allocation
 
@@ -98,7 +108,7 @@ type Resolver struct {
 	wg   sync.WaitGroup // every goroutine
 
 	mu        sync.Mutex // guards the rest
-	upstreams map[netip.AddrPort]*upstream
+	upstreams map[Server]*upstream
 	closed    bool
 }
 
@@ -119,18 +129,21 @@ type Stats struct {
 func New(cfg Config) (*Resolver, error) { return newResolver(cfg, usualPace) }
 
 func newResolver(cfg Config, pace pace) (*Resolver, error) {
-	cfg.Servers = append([]netip.AddrPort(nil), cfg.Servers...)
+	cfg.Servers = append([]Server(nil), cfg.Servers...)
 	fits := len(cfg.Servers) == 0
 	for _, server := range cfg.Servers {
-		if !server.IsValid() || server.Port() == 0 {
-			return nil, errors.New("resolver: server without address or port: " + server.String())
+		if !server.IsValid() {
+			return nil, errors.New("resolver: a server without address or port")
+		}
+		if server.Transport() == HTTPS && cfg.HTTPS == nil {
+			return nil, errors.New("resolver: Config.HTTPS is missing, to ask " + server.String())
 		}
 		fits = fits || !cfg.strange(server)
 	}
 	if !fits {
 		return nil, errors.New("resolver: no server can be reached from source address " + cfg.Source.String())
 	}
-	r := &Resolver{cfg: cfg, pace: pace, cache: newCache(cfg.cacheEntries()), seed: maphash.MakeSeed()}
+	r := &Resolver{cfg: cfg, pace: pace, cache: newCache(cfg.cacheEntries()), seed: maphash.MakeSeed(), epoch: time.Now()}
 	r.order = order{sources: map[netip.Prefix]known{}, find: kernelSource}
 	r.life, r.kill = context.WithCancel(context.Background())
 	r.conf = file[servers]{every: pace.look, parse: func(text []byte) *servers { return r.adopt(parseConf(text)) }}
@@ -140,7 +153,11 @@ func newResolver(cfg Config, pace pace) (*Resolver, error) {
 			r.conf.path = confPath()
 		}
 	}
-	r.hosts = file[hosts]{path: cfg.hostsFile(), every: pace.look, parse: parseHosts}
+	r.hosts = file[hosts]{path: cfg.hostsFile(), every: pace.look, parse: func(text []byte) *hosts {
+		h := parseHosts(text)
+		h.id = r.ids.Add(1)
+		return h
+	}}
 	now := time.Now()
 	r.conf.open(now)
 	r.hosts.open(now)
@@ -159,6 +176,12 @@ func (r *Resolver) Close() error {
 		up.retire()
 	}
 	r.wg.Wait()
+	for _, up := range ups {
+		up.quiet()
+	}
+	if r.cfg.HTTPS != nil {
+		return r.cfg.HTTPS.Close()
+	}
 	return nil
 }
 
@@ -184,23 +207,36 @@ func (r *Resolver) Stats() Stats {
 //
 // A failure is an *Error around one of the package's sentinels, or around the context's cause; the Answer then holds what is known. A
 // cached answer and an IP literal asked for again cost no allocation.
-func (r *Resolver) LookUp(ctx context.Context, host string, family Family, deadline time.Time) (Answer, error) {
+func (r *Resolver) LookUp(ctx context.Context, host string, family Family, deadline time.Time) (a Answer, err error) {
 	if r.life.Err() != nil {
 		return Answer{Name: host}, &Error{Name: host, Err: ErrClosed}
+	}
+	start := r.now()
+	set := r.conf.get(start)
+	if !r.cfg.Search {
+		if found, err := r.cache.peek(r.key(host, family, set, start), start, &a); found {
+			return a, err
+		}
 	}
 	if addr, ok := literal(host); ok {
 		return r.literal(host, addr, family)
 	}
-	start := time.Now()
 	until := start.Add(r.cfg.timeout())
 	if !deadline.IsZero() && deadline.Before(until) {
 		until = deadline
 	}
-	set := r.conf.get(start)
 	if r.cfg.Search {
 		return r.search(ctx, host, family, set, start, until)
 	}
 	return r.lookUp(ctx, host, family, set, start, until)
+}
+
+// now is time.Now for half of its price: only the monotonic clock is read. The wall clock of what it returns does not see a step.
+func (r *Resolver) now() time.Time { return r.epoch.Add(time.Since(r.epoch)) }
+
+// key is what the cache knows the question by.
+func (r *Resolver) key(name string, family Family, set *servers, now time.Time) key {
+	return key{name: name, family: family, set: set.id, hosts: r.hosts.get(now).id}
 }
 
 // search tries the names of the search list until one of them exists.
@@ -233,7 +269,11 @@ func (r *Resolver) lookUp(ctx context.Context, host string, family Family, set *
 	if loopback(name) {
 		return r.local(name, []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.IPv6Loopback()}, family, start)
 	}
-	if addrs := (*r.hosts.get(start))[name]; addrs != nil {
+	addrs := r.cfg.Names[name]
+	if addrs == nil {
+		addrs = r.hosts.get(start).byName[name]
+	}
+	if addrs != nil {
 		return r.local(name, addrs, family, start)
 	}
 	if absent(name) {
@@ -262,7 +302,7 @@ func (r *Resolver) local(name string, addrs []netip.Addr, family Family, now tim
 // literal answers with the address that host is.
 func (r *Resolver) literal(host string, addr netip.Addr, family Family) (Answer, error) {
 	a := Answer{Name: host, Local: true}
-	if !family.has(addr) {
+	if !family.Has(addr) {
 		return a, &Error{Name: host, Err: ErrNoAddress}
 	}
 	at := &r.literals[maphash.Comparable(r.seed, addr)%literals]

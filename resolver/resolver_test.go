@@ -17,17 +17,17 @@ func TestLookUpTellsWhatItKnows(t *testing.T) {
 	s := newServer(t, zone(recordA, "a.example. 60 IN AAAA 2001:db8::1"))
 	r := newTest(t, s)
 	a := mustLookUp(t, r, "A.Example.", Any, "2001:db8::1", "192.0.2.1")
-	if a.Name != "a.example" || a.Server != s.addr || a.TTL != time.Minute || a.Attempts != 2 || a.Cached || a.Shared || a.Local {
+	if a.Name != "a.example" || a.Server != s.at || a.TTL != time.Minute || a.Attempts != 2 || a.Cached || a.Shared || a.Local {
 		t.Errorf("%+v", a)
 	}
-	if !a.A.Asked || a.A.Err != nil || a.A.TTL != 300*time.Second || a.A.Server != s.addr || a.A.Arrived.IsZero() || a.AAAA.TTL != time.Minute {
+	if !a.A.Asked || a.A.Err != nil || a.A.TTL != 300*time.Second || a.A.Server != s.at || a.A.Arrived.IsZero() || a.AAAA.TTL != time.Minute {
 		t.Errorf("%+v", a)
 	}
 	if a.All < a.First || a.First <= 0 || a.Arrived.Before(a.A.Arrived) || a.Arrived.Before(a.AAAA.Arrived) {
 		t.Errorf("%+v", a)
 	}
 	b := mustLookUp(t, r, "a.example", Any, "2001:db8::1", "192.0.2.1")
-	if !b.Cached || b.Attempts != 0 || !b.Arrived.IsZero() || b.Kernel || b.First != 0 || b.All != 0 || b.TTL > a.TTL || b.TTL == 0 || b.Server != s.addr {
+	if !b.Cached || b.Attempts != 0 || !b.Arrived.IsZero() || b.Kernel || b.First != 0 || b.All != 0 || b.TTL > a.TTL || b.TTL == 0 || b.Server != s.at {
 		t.Errorf("cached: %+v", b)
 	}
 	for family, want := range map[Family]string{IPv4: "192.0.2.1", IPv6: "2001:db8::1"} {
@@ -39,7 +39,7 @@ func TestLookUpTellsWhatItKnows(t *testing.T) {
 }
 
 func TestErrorIsASentence(t *testing.T) {
-	at := netip.MustParseAddrPort("127.0.0.1:53")
+	at := At(netip.MustParseAddrPort("127.0.0.1:53"))[0]
 	tests := []struct {
 		err  Error
 		want string
@@ -213,7 +213,7 @@ func TestDeadlineEndsALookUp(t *testing.T) {
 	s := newServer(t, silent)
 	r := newTestWith(t, Config{}, usualPace, s)
 	a, err := r.LookUp(context.Background(), "a.example", Any, time.Now().Add(20*time.Millisecond))
-	if !errors.Is(err, ErrTimeout) || a.Server != s.addr || a.Attempts != 2 {
+	if !errors.Is(err, ErrTimeout) || a.Server != s.at || a.Attempts != 2 {
 		t.Errorf("%+v, %v", a, err)
 	}
 	if _, err = r.LookUp(context.Background(), "a.example", Any, time.Now().Add(-1)); !errors.Is(err, ErrTimeout) {
@@ -273,9 +273,9 @@ func TestCloseEndsLookUps(t *testing.T) {
 
 func TestNewRefusesWhatCannotWork(t *testing.T) {
 	for _, cfg := range []Config{
-		{Servers: []netip.AddrPort{{}}},
-		{Servers: []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:0")}},
-		{Servers: []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:53")}, Source: netip.MustParseAddr("::1")},
+		{Servers: []Server{{}}},
+		{Servers: At(netip.MustParseAddrPort("127.0.0.1:0"))},
+		{Servers: At(netip.MustParseAddrPort("127.0.0.1:53")), Source: netip.MustParseAddr("::1")},
 	} {
 		if r, err := New(cfg); err == nil {
 			r.Close()
@@ -285,7 +285,7 @@ func TestNewRefusesWhatCannotWork(t *testing.T) {
 }
 
 func TestIdleResolverHoldsNoSockets(t *testing.T) {
-	r, err := New(Config{Servers: []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:53")}})
+	r, err := New(Config{Servers: At(netip.MustParseAddrPort("127.0.0.1:53"))})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -334,7 +334,7 @@ func TestNoAllocs(t *testing.T) {
 	}
 	t.Run("cached failure", func(t *testing.T) {
 		look := func() {
-			if a, err := r.LookUp(ctx, "none.example", Any, time.Time{}); err == nil || a.Server != s.addr {
+			if a, err := r.LookUp(ctx, "none.example", Any, time.Time{}); err == nil || a.Server != s.at {
 				panic(err)
 			}
 		}

@@ -69,6 +69,7 @@ func pack(m *dns.Msg) []byte {
 // server is a DNS server on loopback, UDP and TCP on one port. handle is called with one request at a time.
 type server struct {
 	addr   netip.AddrPort
+	at     Server // the same, asked over UDP
 	udp    *net.UDPConn
 	tcp    net.Listener
 	handle func(*request)
@@ -96,7 +97,7 @@ func newServer(t testing.TB, handle func(*request)) *server {
 			}
 			t.Fatal(err)
 		}
-		s.addr, s.udp, s.tcp = addr, udp, tcp
+		s.addr, s.at, s.udp, s.tcp = addr, At(addr)[0], udp, tcp
 		break
 	}
 	_ = s.udp.SetReadBuffer(1 << 20)
@@ -220,7 +221,7 @@ var briskPace = pace{firstWait: 100 * time.Millisecond, minWait: 100 * time.Mill
 func newTestWith(t testing.TB, cfg Config, p pace, servers ...*server) *Resolver {
 	t.Helper()
 	for _, s := range servers {
-		cfg.Servers = append(cfg.Servers, s.addr)
+		cfg.Servers = append(cfg.Servers, s.at)
 	}
 	if cfg.Hosts == "" {
 		cfg.Hosts = "-"
@@ -299,4 +300,4 @@ func (s *echo) serve() {
 }
 
 // closedAddr is an address that no test sends to.
-var closedAddr = netip.MustParseAddrPort("127.0.0.1:9")
+var closedAddr = At(netip.MustParseAddrPort("127.0.0.1:9"))[0]

@@ -8,14 +8,22 @@ import (
 )
 
 const (
-	maxInFlight = 1024 // slots of one socket or stream
-	maxSent     = 4096 // queries over one socket or stream before it is retired
+	maxInFlight = 1024 // slots of one carrier
+	maxSent     = 4096 // queries over one carrier before it is retired
 )
 
-// carrier is what a query goes out on: a socket or a stream.
+// carrier is what a query goes out on: a UDP socket or a channel.
 type carrier interface {
 	send(sl *slot) error
 	release(sl *slot) // the slot waits no longer
+}
+
+// channel is a carrier that brings what was sent, whole and from the server alone: a TCP or TLS connection, or requests over HTTPS.
+type channel interface {
+	carrier
+	enter(sl *slot, via carrier) bool
+	retire()
+	failure() error // why it takes nothing, when it never did
 }
 
 // slot is one attempt: a query as it was sent, waiting for the answer with its ID and question. It belongs to its look-up. A reader looks
@@ -31,6 +39,10 @@ type slot struct {
 	sent  time.Time
 	plain bool // without EDNS
 	lower bool // without 0x20
+	// rescue: over TCP for what was lost twice over UDP
+	rescue bool
+	// mangled: an answer in another case has been handed over. Guarded by the book's lock.
+	mangled bool
 
 	counted bool // holds a place in the server's window
 	n       int  // octets of query
@@ -84,7 +96,7 @@ func (b *book) enter(sl *slot, via carrier) bool {
 	}
 	b.used[id/64] |= 1 << (id % 64)
 	b.sent++
-	sl.id, sl.via = id, via
+	sl.id, sl.via, sl.mangled = id, via, false
 	binary.BigEndian.PutUint16(sl.query[:], id)
 	b.slots[id] = sl
 	return true
@@ -113,8 +125,15 @@ func (b *book) worn() bool {
 	return b.shut || b.sent >= maxSent
 }
 
+// arrival is when an answer came.
+type arrival struct {
+	noticed time.Time
+	stamp   int64         // the kernel's, ns since 1970; 0 without one
+	age     time.Duration // it had when it came, in a cache of the server's
+}
+
 // deliver hands a copy of an answer to the look-up that waits for it. It reports false for octets that answer nothing, which are ignored.
-func (b *book) deliver(octets []byte, now time.Time, stamp int64) bool {
+func (b *book) deliver(octets []byte, came arrival) bool {
 	if len(octets) < headerLen || octets[2]&0x80 == 0 {
 		return false
 	}
@@ -124,15 +143,18 @@ func (b *book) deliver(octets []byte, now time.Time, stamp int64) bool {
 	if sl == nil {
 		return false
 	}
-	ev := event{kind: answered, slot: sl, use: sl.use, at: now}
+	ev := event{kind: answered, slot: sl, use: sl.use, at: came.noticed, age: came.age}
 	switch sl.matches(octets) {
 	case matchNone:
 		return false
 	case matchMangled:
-		ev.kind = mangled
+		if sl.mangled { // a look-up's inbox has room for answers, not for what anybody sends
+			return false
+		}
+		sl.mangled, ev.kind = true, mangled
 	case matchQuery:
-		if late := now.UnixNano() - stamp; stamp != 0 && late >= 0 && late <= int64(now.Sub(sl.sent)) {
-			ev.at, ev.kernel = now.Add(-time.Duration(late)), true
+		if late := came.noticed.UnixNano() - came.stamp; came.stamp != 0 && late >= 0 && late <= int64(came.noticed.Sub(sl.sent)) {
+			ev.at, ev.kernel = came.noticed.Add(-time.Duration(late)), true
 		}
 		ev.octets = newOctets(octets)
 	}
@@ -142,14 +164,26 @@ func (b *book) deliver(octets []byte, now time.Time, stamp int64) bool {
 	return ev.kind == answered
 }
 
-// refuse tells every look-up that waits here, except one slot's, that the server cannot be reached this way.
-func (b *book) refuse(kind eventKind, cause error, except *slot) {
+// nobody is no ID.
+const nobody = -1
+
+// refuse tells every look-up that waits here, except that of one ID, that the server cannot be reached this way.
+func (b *book) refuse(kind eventKind, cause error, except int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for _, sl := range b.slots {
-		if sl != except {
+	for id, sl := range b.slots {
+		if int(id) != except {
 			sl.q.post(event{kind: kind, slot: sl, use: sl.use, cause: cause})
 		}
+	}
+}
+
+// tell tells the look-up that waits for the ID, if there is one still, what became of its query.
+func (b *book) tell(id uint16, kind eventKind, cause error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if sl := b.slots[id]; sl != nil {
+		sl.q.post(event{kind: kind, slot: sl, use: sl.use, cause: cause})
 	}
 }
 

@@ -1,6 +1,7 @@
 package resolver
 
 import (
+	"crypto/tls"
 	"errors"
 	"net"
 	"net/netip"
@@ -19,6 +20,7 @@ type socket struct {
 	book
 	up   *upstream
 	conn *net.UDPConn
+	out  outbox
 	born time.Time
 }
 
@@ -28,7 +30,7 @@ func (u *upstream) dial(now time.Time) (*socket, error) {
 	if u.r.cfg.Source.IsValid() {
 		d.LocalAddr = net.UDPAddrFromAddrPort(netip.AddrPortFrom(u.r.cfg.Source, 0))
 	}
-	conn, err := d.DialContext(u.r.life, "udp", u.addr.String())
+	conn, err := d.DialContext(u.r.life, "udp", u.server.Addr().String())
 	if err != nil {
 		return nil, err
 	}
@@ -36,6 +38,9 @@ func (u *upstream) dial(now time.Time) (*socket, error) {
 	s.slots = make(map[uint16]*slot)
 	_ = s.conn.SetReadBuffer(receiveBuffer) // a smaller one works too
 	rc, err := newReceiver(s.conn)
+	if err == nil {
+		s.out.sender, err = newSender(s.conn)
+	}
 	if err == nil && !u.r.start(func() { s.listen(rc) }) {
 		err = ErrClosed
 	}
@@ -51,14 +56,14 @@ func (s *socket) listen(rc *receiver) {
 	for {
 		err := rc.receive(func(octets []byte, now time.Time, stamp int64) {
 			s.up.r.stats.received.Add(1)
-			if !s.deliver(octets, now, stamp) {
+			if !s.deliver(octets, arrival{noticed: now, stamp: stamp}) {
 				s.up.r.stats.ignored.Add(1)
 			}
 		})
 		switch {
 		case err == nil:
 		case unreachable(err):
-			s.refuse(refused, err, nil)
+			s.refuse(refused, err, nobody)
 		default:
 			s.retire() // closed by us, or of no further use
 			return
@@ -66,14 +71,41 @@ func (s *socket) listen(rc *receiver) {
 	}
 }
 
-// send puts the slot's query on the wire. A pending ICMP error that the kernel reports here belongs to the queries before this one.
+// send puts the slot's query into the outbox; it leaves with the look-up's next flush.
 func (s *socket) send(sl *slot) error {
-	_, err := s.conn.Write(sl.query[:sl.n])
-	if err != nil && unreachable(err) {
-		s.refuse(refused, err, sl)
-		_, err = s.conn.Write(sl.query[:sl.n])
+	s.out.add(sl.id, sl.query[:sl.n])
+	sl.q.unsent = append(sl.q.unsent, s)
+	return nil
+}
+
+// flush sends what is in the outbox, which the caller has claimed.
+func (s *socket) flush() {
+	for {
+		octets, list := s.out.take()
+		if len(list) == 0 {
+			return
+		}
+		for start := 0; len(list) > 0; {
+			n, err := s.out.sender.send(octets, start, list)
+			if err != nil && n == 0 {
+				n = s.failed(octets[start:list[0].end], list[0].id, err)
+			}
+			start, list = list[n-1].end, list[n:]
+		}
 	}
-	return err
+}
+
+// failed deals with the first query that could not be sent. A pending ICMP error that the kernel reports here belongs to the queries
+// before this one, which is sent again. It returns 1, the number of queries that are dealt with.
+func (s *socket) failed(query []byte, id uint16, err error) int {
+	if unreachable(err) {
+		s.refuse(refused, err, int(id))
+		_, err = s.conn.Write(query)
+	}
+	if err != nil {
+		s.tell(id, unsent, err)
+	}
+	return 1
 }
 
 // release takes the slot out; the last one of a retired socket closes it.
@@ -108,5 +140,15 @@ func shortage(err error) bool {
 // unreachable reports whether err says that the server, not this machine, is the matter: port closed, or no route to it.
 func unreachable(err error) bool {
 	return errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ENETUNREACH) || errors.Is(err, syscall.EHOSTUNREACH) ||
-		errors.Is(err, syscall.ECONNRESET) || portClosed(err)
+		errors.Is(err, syscall.ECONNRESET) || portClosed(err) || untrusted(err)
+}
+
+// untrusted reports whether err says that who answered is not the server that was asked for, or that its name is unknown: a server that
+// cannot be reached in the way that was demanded.
+func untrusted(err error) bool {
+	var certificate *tls.CertificateVerificationError
+	var record tls.RecordHeaderError
+	var alert tls.AlertError
+	var name *net.DNSError
+	return errors.As(err, &certificate) || errors.As(err, &record) || errors.As(err, &alert) || errors.As(err, &name)
 }

@@ -1,29 +1,33 @@
 package resolver
 
 import (
+	"crypto/tls"
 	"encoding/binary"
 	"errors"
 	"io"
 	"net"
 	"net/netip"
 	"os"
+	"sync/atomic"
 	"time"
 )
 
 // A TCP connection without queries is closed after streamIdle (RFC 7766 section 6.2.3 leaves it to the client).
 const streamIdle = 10 * time.Second
 
-// stream is a TCP connection to a server with many queries in flight, answers in any order (RFC 7766 section 6.2.1.1). One goroutine
-// connects and writes, another reads; both end when the stream does.
+// stream is a TCP connection to a server, with TLS over it for one that wants it, with many queries in flight and answers in any order
+// (RFC 7766 section 6.2.1.1, RFC 7858 section 3.3). One goroutine connects and writes, another reads; both end when the stream does.
 type stream struct {
 	book
 	up   *upstream
 	out  chan []byte   // queries to write, with their length
+	open atomic.Bool   // the connection stands
+	why  error         // it ended; guarded by the book's lock
 	done chan struct{} // closed by fail
 }
 
-// connect starts a stream to the server.
-func (u *upstream) connect() (*stream, error) {
+// newStream starts a stream to the server.
+func newStream(u *upstream) (*stream, error) {
 	st := &stream{up: u, out: make(chan []byte, maxInFlight), done: make(chan struct{})}
 	st.slots = make(map[uint16]*slot)
 	if !u.r.start(st.run) {
@@ -34,16 +38,13 @@ func (u *upstream) connect() (*stream, error) {
 
 // run connects, then writes what comes until the stream ends.
 func (st *stream) run() {
-	d := net.Dialer{Timeout: st.up.r.cfg.timeout()}
-	if source := st.up.r.cfg.Source; source.IsValid() {
-		d.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(source, 0))
-	}
-	conn, err := d.DialContext(st.up.r.life, "tcp", st.up.addr.String())
+	conn, err := st.dial()
 	if err != nil {
 		st.fail(err)
 		return
 	}
 	defer conn.Close() // wakes the reader
+	st.open.Store(true)
 	if !st.up.r.start(func() { st.listen(conn) }) {
 		st.fail(ErrClosed)
 		return
@@ -62,6 +63,25 @@ func (st *stream) run() {
 			return
 		}
 	}
+}
+
+// dial makes the connection.
+func (st *stream) dial() (net.Conn, error) {
+	r, server := st.up.r, st.up.server.way()
+	d := net.Dialer{Timeout: r.cfg.timeout()}
+	if r.cfg.Source.IsValid() {
+		d.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(r.cfg.Source, 0))
+	}
+	if st.up.transport != TLS {
+		return d.DialContext(r.life, "tcp", server.addr.String())
+	}
+	name := server.name
+	if name == "" {
+		name = server.addr.Addr().String()
+	}
+	return (&tls.Dialer{NetDialer: &d, Config: &tls.Config{
+		ServerName: name, RootCAs: r.cfg.Roots, MinVersion: tls.VersionTLS12, NextProtos: []string{"dot"},
+	}}).DialContext(r.life, "tcp", server.addr.String())
 }
 
 // listen reads until the connection ends, or was idle.
@@ -83,7 +103,7 @@ func (st *stream) listen(conn net.Conn) {
 			return
 		}
 		st.up.r.stats.received.Add(1)
-		if !st.deliver(message, time.Now(), 0) {
+		if !st.deliver(message, arrival{noticed: time.Now()}) {
 			st.up.r.stats.ignored.Add(1)
 		}
 	}
@@ -122,10 +142,23 @@ func (st *stream) retire() {
 	}
 }
 
+// failure returns why the stream ended.
+func (st *stream) failure() error {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if st.why == nil {
+		return errWindow // it is about to say
+	}
+	return st.why
+}
+
 // fail ends the stream, once, and tells everyone who waits for it.
 func (st *stream) fail(cause error) {
 	st.close()
 	st.mu.Lock()
+	if st.why == nil {
+		st.why = cause
+	}
 	select {
 	case <-st.done:
 		st.mu.Unlock()
@@ -134,5 +167,5 @@ func (st *stream) fail(cause error) {
 		close(st.done)
 	}
 	st.mu.Unlock()
-	st.refuse(broken, cause, nil)
+	st.refuse(broken, cause, nobody)
 }

@@ -132,7 +132,7 @@ func TestSecondServerIsAskedFirstOnResend(t *testing.T) {
 	second := newServer(t, zone(recordA))
 	r := newTestWith(t, Config{}, briskPace, first, second)
 	a := mustLookUp(t, r, "a.example", IPv4, "192.0.2.1")
-	if a.Server != second.addr || a.Attempts != 2 || len(first.requests()) != 1 {
+	if a.Server != second.at || a.Attempts != 2 || len(first.requests()) != 1 {
 		t.Errorf("answered by %v after %d attempts; the first server got %d", a.Server, a.Attempts, len(first.requests()))
 	}
 }
@@ -140,7 +140,7 @@ func TestSecondServerIsAskedFirstOnResend(t *testing.T) {
 func TestResendGoesToAnotherServerEvenIfThatIsDown(t *testing.T) {
 	first, second := newServer(t, silent), newServer(t, zone(recordA))
 	r := newTestWith(t, Config{}, briskPace, first, second)
-	r.upstreams[second.addr].down(time.Now())
+	r.upstreams[second.at].down(time.Now())
 	if mustLookUp(t, r, "a.example", IPv4, "192.0.2.1"); len(first.requests()) != 1 {
 		t.Errorf("the silent server got %d queries", len(first.requests()))
 	}
@@ -151,7 +151,7 @@ func TestAtMostThreeSendsAServerAndQuestion(t *testing.T) {
 	r := newTestWith(t, Config{Timeout: time.Second}, briskPace, s)
 	a, err := lookUp(t, r, "a.example", IPv4)
 	var e *Error
-	if !errors.Is(err, ErrTimeout) || !errors.As(err, &e) || !e.Timeout() || a.Server != s.addr || a.Attempts != 3 || !a.Arrived.IsZero() {
+	if !errors.Is(err, ErrTimeout) || !errors.As(err, &e) || !e.Timeout() || a.Server != s.at || a.Attempts != 3 || !a.Arrived.IsZero() {
 		t.Errorf("%+v, %v", a, err)
 	}
 	if n := len(s.requests()); n != 3 {
@@ -190,7 +190,7 @@ func TestFormErrIsAskedOnceWithoutEDNSAndRemembered(t *testing.T) {
 		if a := mustLookUp(t, r, "b.example", IPv4, "192.0.2.2"); a.Attempts != 1 {
 			t.Errorf("not remembered: %d attempts, want 1", a.Attempts)
 		}
-		if up := r.upstreams[s.addr]; time.Until(up.plain) > quirkLife || time.Until(up.plain) < quirkLife/2 {
+		if up := r.upstreams[s.at]; time.Until(up.plain) > quirkLife || time.Until(up.plain) < quirkLife/2 {
 			t.Errorf("remembered for %v", time.Until(up.plain))
 		}
 	}
@@ -203,7 +203,7 @@ func TestFormErrWithoutEDNSTooIsBadAnswer(t *testing.T) {
 	if !errors.Is(err, ErrBadAnswer) || a.RCode != dns.RcodeFormatError || a.Attempts != 2 {
 		t.Errorf("%+v, %v", a, err)
 	}
-	if up := r.upstreams[s.addr]; !up.plain.IsZero() {
+	if up := r.upstreams[s.at]; !up.plain.IsZero() {
 		t.Error("remembered a server without EDNS that answers nothing either way")
 	}
 }
@@ -217,7 +217,7 @@ func TestServerThatManglesCaseIsAskedOnceWithout0x20AndRemembered(t *testing.T) 
 	host := "a.example"
 	for range 16 { // one name in 256 is sent in lower case by chance
 		mustLookUp(t, r, host, IPv4, "192.0.2.1")
-		if !r.upstreams[s.addr].lower.IsZero() {
+		if !r.upstreams[s.at].lower.IsZero() {
 			break
 		}
 		r.cache = newCache(10)
@@ -338,12 +338,12 @@ func TestClosedPortMeansNextServerAtOnce(t *testing.T) {
 	s := newServer(t, zone(recordA, "b.example. 300 IN A 192.0.2.2"))
 	p := usualPace
 	p.firstWait, p.hold = time.Hour, time.Hour // no timer helps
-	r := newTestWith(t, Config{Servers: []netip.AddrPort{closedPort(t)}}, p, s)
+	r := newTestWith(t, Config{Servers: At(closedPort(t))}, p, s)
 	a := mustLookUp(t, r, "a.example", IPv4, "192.0.2.1")
-	if a.Server != s.addr || a.Attempts != 2 {
+	if a.Server != s.at || a.Attempts != 2 {
 		t.Errorf("%+v", a)
 	}
-	if a = mustLookUp(t, r, "b.example", Any, "192.0.2.2"); a.Attempts != 2 || a.Server != s.addr {
+	if a = mustLookUp(t, r, "b.example", Any, "192.0.2.2"); a.Attempts != 2 || a.Server != s.at {
 		t.Errorf("the closed port was asked first again: %+v", a)
 	}
 }
@@ -351,7 +351,7 @@ func TestClosedPortMeansNextServerAtOnce(t *testing.T) {
 func TestEveryPortClosedIsUnreachable(t *testing.T) {
 	p := usualPace
 	p.firstWait = time.Hour
-	r := newTestWith(t, Config{Servers: []netip.AddrPort{closedPort(t), closedPort(t)}, Timeout: time.Minute}, p)
+	r := newTestWith(t, Config{Servers: At(closedPort(t), closedPort(t)), Timeout: time.Minute}, p)
 	a, err := lookUp(t, r, "a.example", Any)
 	if !errors.Is(err, ErrUnreachable) || !errors.Is(err, syscall.ECONNREFUSED) || !a.Server.IsValid() {
 		t.Errorf("%+v, %v", a, err)
@@ -376,12 +376,12 @@ func TestOtherRcodesAndLameAnswersGoToTheNextServer(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			bad, good := newServer(t, tt.bad), newServer(t, zone(recordA))
 			r := newTestWith(t, Config{}, usualPace, bad, good)
-			if a := mustLookUp(t, r, "a.example", IPv4, "192.0.2.1"); a.Server != good.addr {
+			if a := mustLookUp(t, r, "a.example", IPv4, "192.0.2.1"); a.Server != good.at {
 				t.Errorf("%+v", a)
 			}
 			alone := newTestWith(t, Config{}, usualPace, bad)
 			a, err := lookUp(t, alone, "a.example", IPv4)
-			if !errors.Is(err, tt.err) || a.RCode != tt.code || a.Server != bad.addr || a.Arrived.IsZero() {
+			if !errors.Is(err, tt.err) || a.RCode != tt.code || a.Server != bad.at || a.Arrived.IsZero() {
 				t.Errorf("%+v, %v", a, err)
 			}
 		})
@@ -392,7 +392,7 @@ func TestNXDomainAndNoDataAreFinal(t *testing.T) {
 	first := newServer(t, zone("b.example. 60 IN TXT x"))
 	second := newServer(t, zone(recordA))
 	r := newTest(t, first, second)
-	if a, err := lookUp(t, r, "a.example", Any); !errors.Is(err, ErrNXDomain) || a.RCode != dns.RcodeNameError || a.Server != first.addr {
+	if a, err := lookUp(t, r, "a.example", Any); !errors.Is(err, ErrNXDomain) || a.RCode != dns.RcodeNameError || a.Server != first.at {
 		t.Errorf("%+v, %v", a, err)
 	}
 	if a, err := lookUp(t, r, "b.example", Any); !errors.Is(err, ErrNoAddress) || a.RCode != dns.RcodeSuccess {
@@ -514,7 +514,7 @@ func TestStampOutsideSentAndNowIsNotBelieved(t *testing.T) {
 		}
 		answer := slices.Clone(query)
 		answer[2] |= 0x80
-		if !b.deliver(answer, now, tt.stamp) {
+		if !b.deliver(answer, arrival{noticed: now, stamp: tt.stamp}) {
 			t.Fatal("not delivered")
 		}
 		if ev := <-q.inbox; !ev.at.Equal(tt.want) || ev.kernel != tt.kernel {

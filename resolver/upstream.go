@@ -3,9 +3,10 @@ package resolver
 import (
 	"errors"
 	"math/rand/v2"
-	"net/netip"
 	"sync"
 	"time"
+
+	"golang.org/x/time/rate"
 )
 
 const (
@@ -13,6 +14,8 @@ const (
 	leastWindow = 16
 	lossLimit   = 10 // one lost query in so many shrinks the window
 	missLimit   = 3  // queries lost in a row before another server is asked first
+
+	rateBurst = 50 // queries of one 50th of a second may go at once: timers are no finer
 
 	quirkLife = 10 * time.Minute // how long a server without EDNS or 0x20 is remembered
 	downLife  = 10 * time.Second // how long a server that does not answer is asked last
@@ -24,16 +27,19 @@ var errWindow = errors.New("not asked: queries before this one are still without
 // upstream is one server: its sockets, its health, and the window of queries in flight to it. Everything that is held against a server
 // expires by itself.
 type upstream struct {
-	r    *Resolver
-	addr netip.AddrPort
+	r         *Resolver
+	server    Server
+	transport Transport // of server
 
 	mu      sync.Mutex // guards what follows; taken before the lock of a book and before a query's inbox
 	sockets []*socket  // nil until used
-	stream  *stream
-	retired bool // no longer configured, or closed: sockets end with their queries
+	open    [2]int     // the socket that the last query for AAAA, for A left on: others join it while it has not left
+	channel channel    // nil until used
+	retired bool       // no longer configured, or closed: sockets end with their queries
 
 	mean      time.Duration // of the answer times; 0 before the first
-	missed    int           // queries lost since the last answer
+	heard     time.Time     // when it last answered; zero before the first
+	missed    int           // queries lost in a row: since then, and sent since then
 	downUntil time.Time
 	plain     time.Time // without EDNS until then
 	lower     time.Time // without 0x20 until then
@@ -43,6 +49,8 @@ type upstream struct {
 	steep      bool // still doubling
 	good, lost int  // answers and losses since the window was set
 	head, tail *ticket
+	limiter    *rate.Limiter // nil without a bound on the rate
+	alarm      *time.Timer   // nil unless it will grant a place to who waits for the limiter
 }
 
 // ticket is a question's place in the queue of a server's window, guarded by the server's lock.
@@ -54,18 +62,28 @@ type ticket struct {
 	granted    bool
 }
 
-func newUpstream(r *Resolver, addr netip.AddrPort) *upstream {
-	return &upstream{r: r, addr: addr, sockets: make([]*socket, r.cfg.sockets()), window: firstWindow, steep: true}
+func newUpstream(r *Resolver, server Server) *upstream {
+	u := &upstream{r: r, server: server, transport: server.Transport(), sockets: make([]*socket, r.cfg.sockets()), window: firstWindow, steep: true}
+	if r.cfg.Rate > 0 {
+		u.limiter = rate.NewLimiter(rate.Limit(r.cfg.Rate), max(int(r.cfg.Rate/rateBurst), 1))
+	}
+	return u
 }
 
-// place enters the slot on a socket that takes it, if possible another one than avoid. Errors are those of opening a socket, or errWindow.
+// place enters the slot on a socket that takes it, if possible another one than avoid: one drawn at random for the queries that leave
+// together. Errors are those of opening a socket, or errWindow.
 func (u *upstream) place(sl *slot, avoid carrier, now time.Time) error {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	err := error(nil)
-	first := rand.IntN(len(u.sockets))
+	open := &u.open[sl.ask.qtype&1]
+	first := *open
+	if s := u.sockets[first]; s == nil || s.out.waiting.Load() == 0 {
+		first = rand.IntN(len(u.sockets))
+	}
 	for i := range u.sockets {
-		at := &u.sockets[(first+i)%len(u.sockets)]
+		turn := (first + i) % len(u.sockets)
+		at := &u.sockets[turn]
 		if *at != nil && carrier(*at) == avoid && len(u.sockets) > 1 {
 			continue
 		}
@@ -84,6 +102,7 @@ func (u *upstream) place(sl *slot, avoid carrier, now time.Time) error {
 		if !s.enter(sl, s) {
 			continue
 		}
+		*open = turn
 		if u.retired {
 			s.retire() // goes with this query
 			*at = nil
@@ -96,27 +115,37 @@ func (u *upstream) place(sl *slot, avoid carrier, now time.Time) error {
 	return err
 }
 
-// placeStream enters the slot on the server's TCP connection.
-func (u *upstream) placeStream(sl *slot) error {
+// placeChannel enters the slot on the server's channel, on a fresh one when that takes no more.
+func (u *upstream) placeChannel(sl *slot) error {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if u.stream != nil && u.stream.enter(sl, u.stream) {
+	if u.channel != nil && u.channel.enter(sl, u.channel) {
 		return nil
 	}
-	if u.stream != nil {
-		u.stream.retire()
+	if u.channel != nil {
+		u.channel.retire()
 	}
-	st, err := u.connect()
+	ch, err := u.connect()
 	if err != nil {
 		return err
 	}
-	u.stream = st
-	st.enter(sl, st)
+	u.channel = ch
+	if !ch.enter(sl, ch) { // it failed before anything was sent over it
+		return ch.failure()
+	}
 	if u.retired {
-		st.retire()
-		u.stream = nil
+		ch.retire()
+		u.channel = nil
 	}
 	return nil
+}
+
+// connect opens a channel.
+func (u *upstream) connect() (channel, error) {
+	if u.transport == HTTPS {
+		return newPosts(u), nil
+	}
+	return newStream(u)
 }
 
 // retire ends every socket once it is drained.
@@ -130,9 +159,9 @@ func (u *upstream) retire() {
 			u.sockets[i] = nil
 		}
 	}
-	if u.stream != nil {
-		u.stream.retire()
-		u.stream = nil
+	if u.channel != nil {
+		u.channel.retire()
+		u.channel = nil
 	}
 }
 
@@ -140,7 +169,7 @@ func (u *upstream) retire() {
 func (u *upstream) admit(t *ticket, q *query) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if u.inFlight < u.window && u.head == nil {
+	if u.inFlight < u.window && u.head == nil && u.due() {
 		u.inFlight++
 		return true
 	}
@@ -151,7 +180,36 @@ func (u *upstream) admit(t *ticket, q *query) bool {
 		u.tail.next = t
 	}
 	u.tail = t
+	u.grant() // nobody else may be there to do it: no query is in flight that could end
 	return false
+}
+
+// due reports whether the rate lets a query go now. The caller holds the lock.
+func (u *upstream) due() bool { return u.limiter == nil || u.limiter.Allow() }
+
+// wake grants places when the limiter may let queries go again. The caller holds the lock.
+func (u *upstream) wake() {
+	if u.alarm != nil || u.r.life.Err() != nil { // after Close nobody is granted anything
+		return
+	}
+	u.alarm = time.AfterFunc(time.Duration(float64(time.Second)/float64(u.limiter.Limit())), func() {
+		u.mu.Lock()
+		defer u.mu.Unlock()
+		if u.alarm != nil {
+			u.alarm = nil
+			u.grant()
+		}
+	})
+}
+
+// quiet stops the alarm.
+func (u *upstream) quiet() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.alarm != nil {
+		u.alarm.Stop()
+		u.alarm = nil
+	}
 }
 
 // redeem reports whether a queued ticket was granted, and spends it.
@@ -197,6 +255,10 @@ func (u *upstream) unlink(t *ticket) {
 // grant hands free places to those who wait. The caller holds the lock.
 func (u *upstream) grant() {
 	for u.inFlight < u.window && u.head != nil {
+		if !u.due() {
+			u.wake()
+			return
+		}
 		t := u.head
 		u.unlink(t)
 		t.granted = true
@@ -205,10 +267,13 @@ func (u *upstream) grant() {
 	}
 }
 
-// answered notes an answer to a query that took so long, and frees its place if it still held one.
-func (u *upstream) answered(took time.Duration, counted bool) {
+// answered notes an answer that came at a time, to a query that took so long, and frees the query's place if it still held one.
+func (u *upstream) answered(at time.Time, took time.Duration, counted bool) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
+	if at.After(u.heard) {
+		u.heard = at
+	}
 	if u.mean == 0 {
 		u.mean = took
 	}
@@ -222,12 +287,15 @@ func (u *upstream) answered(took time.Duration, counted bool) {
 	}
 }
 
-// missedOne notes that a query was not answered before its timer ran out, and frees its place.
-func (u *upstream) missedOne(now time.Time) {
+// missedOne notes that a query was not answered before its timer ran out, and frees its place. A server that has answered since the query
+// was sent is not gone, it lost one.
+func (u *upstream) missedOne(sent, now time.Time) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if u.missed++; u.missed >= missLimit {
-		u.downUntil = now.Add(downLife)
+	if !u.heard.After(sent) {
+		if u.missed++; u.missed >= missLimit {
+			u.downUntil = now.Add(downLife)
+		}
 	}
 	u.inFlight--
 	u.lost++
@@ -266,7 +334,17 @@ func (u *upstream) adjust() {
 func (u *upstream) down(now time.Time) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	u.downUntil = now.Add(downLife)
+	u.missed, u.downUntil = missLimit, now.Add(downLife)
+}
+
+// chosen notes that a look-up is about to ask the server. When the server was down, and nothing was heard of it since, that look-up finds
+// out how it is, and the others go on asking it last.
+func (u *upstream) chosen(now time.Time) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.missed >= missLimit && !now.Before(u.downUntil) {
+		u.downUntil = now.Add(downLife)
+	}
 }
 
 // wait is the retransmit timer: five times the mean answer time, within the pace's limits.
@@ -284,6 +362,13 @@ func (u *upstream) isDown(now time.Time) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	return now.Before(u.downUntil)
+}
+
+// talks reports whether the server answered anything since.
+func (u *upstream) talks(since time.Time) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.heard.After(since)
 }
 
 // quirks reports how the server has to be asked: without EDNS, without 0x20.

@@ -14,7 +14,7 @@ import (
 // TestEveryNameOfManyIsAnswered has far more look-ups in flight than a new server's window.
 func TestEveryNameOfManyIsAnswered(t *testing.T) {
 	s := newEcho(t)
-	r := newTestWith(t, Config{CacheEntries: -1, Timeout: time.Minute}, usualPace, &server{addr: s.addr})
+	r := newTestWith(t, Config{CacheEntries: -1, Timeout: time.Minute}, usualPace, &server{at: At(s.addr)[0]})
 	var wg sync.WaitGroup
 	errs := make(chan error, 2000)
 	for i := range 2000 {
@@ -36,7 +36,7 @@ func TestEveryNameOfManyIsAnswered(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if up := r.upstreams[s.addr]; up.inFlight != 0 || up.head != nil {
+	if up := r.upstreams[At(s.addr)[0]]; up.inFlight != 0 || up.head != nil {
 		t.Errorf("%d in flight after the last", up.inFlight)
 	}
 }
@@ -56,7 +56,7 @@ func TestFullWindowQueues(t *testing.T) {
 	p := usualPace
 	p.firstWait = time.Hour
 	r := newTestWith(t, Config{Timeout: time.Minute}, p, s)
-	up := r.upstreams[s.addr]
+	up := r.upstreams[s.at]
 	up.window = 1
 	results := make(chan outcome, 3)
 	look := func(host string) {
@@ -102,7 +102,7 @@ func TestFullWindowQueues(t *testing.T) {
 func TestNeverSentIsATimeoutAndNotKept(t *testing.T) {
 	s := newServer(t, silent)
 	r := newTestWith(t, Config{}, usualPace, s)
-	r.upstreams[s.addr].window = 0
+	r.upstreams[s.at].window = 0
 	a, err := r.LookUp(context.Background(), "a.example", IPv4, time.Now().Add(20*time.Millisecond))
 	if !errors.Is(err, ErrTimeout) || !errors.Is(err, errWindow) || a.Attempts != 0 || r.Stats().Entries != 0 {
 		t.Errorf("%+v, %v", a, err)
@@ -121,9 +121,9 @@ func TestWindowShrinksOnLossAndGrowsAgain(t *testing.T) {
 		for i := range was {
 			up.inFlight = was
 			if lossy && i%5 == 0 {
-				up.missedOne(now)
+				up.missedOne(now, now)
 			} else {
-				up.answered(time.Millisecond, true)
+				up.answered(now, time.Millisecond, true)
 			}
 		}
 		return was
@@ -155,7 +155,7 @@ func TestUnusedWindowDoesNotGrow(t *testing.T) {
 	up := testUpstream(8)
 	for range 10 * firstWindow {
 		up.inFlight = 1
-		up.answered(time.Millisecond, true)
+		up.answered(time.Now(), time.Millisecond, true)
 	}
 	if up.window != firstWindow {
 		t.Errorf("window %d", up.window)
@@ -173,7 +173,7 @@ func TestRetransmitTimerIsFiveTimesTheMean(t *testing.T) {
 	} {
 		up.mean = 0
 		for range 3 {
-			up.answered(tt.took, false)
+			up.answered(time.Now(), tt.took, false)
 		}
 		if w := up.wait(set); w != tt.want {
 			t.Errorf("%v after answers in %v, want %v", w, tt.took, tt.want)
@@ -188,12 +188,12 @@ func TestHealthExpiresByItself(t *testing.T) {
 			t.Error("down too soon")
 		}
 		up.inFlight++
-		up.missedOne(now)
+		up.missedOne(now, now)
 	}
 	if !up.isDown(now) || up.isDown(now.Add(downLife)) {
 		t.Error("down for another time than it should be")
 	}
-	up.answered(time.Millisecond, false)
+	up.answered(now, time.Millisecond, false)
 	if up.isDown(now) {
 		t.Error("down after an answer")
 	}
@@ -209,8 +209,8 @@ func TestHealthExpiresByItself(t *testing.T) {
 func TestServerThatIsDownIsAskedLast(t *testing.T) {
 	down, up := newServer(t, silent), newServer(t, zone(recordA))
 	r := newTestWith(t, Config{}, usualPace, down, up)
-	r.upstreams[down.addr].down(time.Now())
-	if a := mustLookUp(t, r, "a.example", IPv4, "192.0.2.1"); a.Attempts != 1 || a.Server != up.addr {
+	r.upstreams[down.at].down(time.Now())
+	if a := mustLookUp(t, r, "a.example", IPv4, "192.0.2.1"); a.Attempts != 1 || a.Server != up.at {
 		t.Errorf("%+v", a)
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/sondeprobe/sonde/cmd/sonde/internal/lab"
 	"github.com/sondeprobe/sonde/cmd/sonde/internal/output"
 	"github.com/sondeprobe/sonde/engine"
+	"github.com/sondeprobe/sonde/resolver"
 )
 
 func newLab(std streams) *cobra.Command {
@@ -31,11 +32,9 @@ where it listens, how to scan it, and the URLs that it serves. "sonde scan --lab
 		RunE:    func(*cobra.Command, []string) error { return runLab(*cfg, std) },
 	}
 	groups := []flagGroup{group("Addresses", func(f *pflag.FlagSet) {
-		const example = "IP:PORT, such as 127.0.0.1:8080; port 0 takes a free one"
-		parse := parseAddrPort(0, example)
-		set(f, &cfg.HTTP, "http", "", "ADDR", "127.0.0.1:0", parse, "listen here for http")
-		set(f, &cfg.HTTPS, "https", "", "ADDR", "127.0.0.1:0", parse, "listen here for https")
-		set(f, &cfg.DNS, "dns", "", "ADDR", "127.0.0.1:0", parse, "listen here for DNS, over UDP and TCP")
+		set(f, &cfg.HTTP, "http", "", "ADDR", "127.0.0.1:0", parseAddrPort, "listen here for http")
+		set(f, &cfg.HTTPS, "https", "", "ADDR", "127.0.0.1:0", parseAddrPort, "listen here for https")
+		set(f, &cfg.DNS, "dns", "", "ADDR", "127.0.0.1:0", parseAddrPort, "listen here for DNS, over UDP and TCP")
 	})}
 	cmd.Flags().AddFlagSet(groups[0].flags)
 	cmd.SetUsageFunc(usageOf(groups))
@@ -93,7 +92,7 @@ func (s *scanRun) useLab(cfg *engine.Config) (closeLab func(), err error) {
 	}
 	cfg.DialAddr = l.Dial
 	cfg.RootCAs = l.Roots
-	cfg.ResolverConfig.Servers = []netip.AddrPort{l.DNS}
+	cfg.ResolverConfig.Servers = resolver.At(l.DNS)
 	if s.list == nil {
 		s.lines = labLines
 	}

@@ -67,7 +67,7 @@ func newRoot(std streams) *cobra.Command {
 		Short: "Check URLs by the million, with exact times for every phase",
 		Long: `Sonde checks URLs: it resolves the name, connects, sends a request, reads the response, follows
 redirects, and says for every single input what happened and how long each phase took.`,
-		Example:       "  sonde scan urls.txt -o results.jsonl\n  sonde scan --lab",
+		Example:       "  sonde scan urls.txt -o results.jsonl\n  sonde scan --lab\n  sonde resolve example.com",
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		Version:       engine.Version(),
@@ -84,7 +84,7 @@ redirects, and says for every single input what happened and how long each phase
 	root.SetErr(std.err)
 	root.SetVersionTemplate("sonde {{.Version}}\n")
 	root.SetFlagErrorFunc(flagError)
-	root.AddCommand(newScan(std), newLab(std), newVersion())
+	root.AddCommand(newScan(std), newResolve(std), newLab(std), newVersion())
 	root.SetHelpCommand(newHelp(root))
 	return root
 }

@@ -8,17 +8,15 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sondeprobe/sonde/engine"
-	"github.com/sondeprobe/sonde/resolver"
 )
 
 // scanOptions is what the command line of "sonde scan" says. Numbers stand as they were given; see
 // config for what they mean to the engine.
 type scanOptions struct {
-	files  []string
-	output string
+	bulkOptions
 
-	concurrency, hostConcurrency int
-	rate                         float64
+	hostConcurrency int
+	rate            float64
 
 	method, userAgent string
 	header            []engine.HeaderField
@@ -28,22 +26,17 @@ type scanOptions struct {
 
 	timeout, resolveTimeout, connectTimeout, tlsTimeout, headTimeout time.Duration
 
-	resolvers    []netip.AddrPort
-	pins         []pin
-	only4, only6 bool
-	insecure     bool
-	source       netip.Addr
+	names    nameOptions
+	pins     []pin // --resolve
+	insecure bool
+	source   netip.Addr
 
 	match, filter statusSet
 	expect        string
 	failOn        failOn
 	hops          bool
 
-	dryRun   bool
-	maxTime  time.Duration
-	quiet    bool
-	progress string
-	lab      bool
+	lab bool
 }
 
 func newScan(std streams) *cobra.Command {
@@ -81,14 +74,15 @@ the first finishes the checks that are in flight, the second stops at once.`,
 
 // check finds what is wrong with the flags together.
 func (o *scanOptions) check() error {
+	if err := o.names.check(); err != nil {
+		return err
+	}
 	switch {
-	case o.only4 && o.only6:
-		return usageError("-4 and -6 exclude each other; give one of them, or none for both families")
-	case o.source.IsValid() && (o.only4 && !o.source.Is4() || o.only6 && !o.source.Is6()):
+	case o.source.IsValid() && !o.names.family().Has(o.source):
 		return usageError("--source %s is no address of the family that -4 or -6 asks for", o.source)
 	case o.source.IsValid() && !isOurs(o.source):
 		return usageError("--source %s is no address of this machine; give one that is", o.source)
-	case o.lab && len(o.resolvers) > 0:
+	case o.lab && len(o.names.servers()) > 0:
 		return usageError("--resolver does not go with --lab, which brings its own; leave out one of them")
 	case !o.match.empty() && o.match.within(&o.filter):
 		return usageError("--filter-code takes away every code of --match-code, so that no record would be written; leave out one of them")
@@ -125,19 +119,14 @@ func (o *scanOptions) config() engine.Config {
 		ConnectTimeout:  o.connectTimeout,
 		TLSTimeout:      o.tlsTimeout,
 		HeadTimeout:     o.headTimeout,
-		ResolverConfig:  resolver.Config{Servers: o.resolvers},
+		ResolverConfig:  o.names.config(netip.Addr{}),
+		Family:          o.names.family(),
 		Source:          o.source,
 		Insecure:        o.insecure,
 	}
-	switch {
-	case o.only4:
-		cfg.Family = resolver.IPv4
-	case o.only6:
-		cfg.Family = resolver.IPv6
-	}
-	if len(o.pins) > 0 {
-		cfg.Pins = make(map[engine.HostPort]netip.Addr, len(o.pins))
-		for _, p := range o.pins {
+	if pins := append(o.names.pins(), o.pins...); len(pins) > 0 {
+		cfg.Pins = make(map[engine.HostPort]netip.Addr, len(pins))
+		for _, p := range pins {
 			cfg.Pins[p.at] = p.addr
 		}
 	}

@@ -62,11 +62,11 @@ func (o *scanOptions) flags() []flagGroup {
 		group("Time limits", o.timeFlags),
 		group("Network", o.networkFlags),
 		group("Results", o.resultFlags),
-		group("Run", o.runFlags),
+		group("Run", o.scanRunFlags),
 	}
 }
 
-func (o *scanOptions) outputFlags(f *pflag.FlagSet) {
+func (o *bulkOptions) outputFlags(f *pflag.FlagSet) {
 	set(f, &o.output, "output", "o", "FILE", "-", parseFileName, "write the records to FILE, which is emptied first; - is standard output")
 }
 
@@ -96,11 +96,9 @@ func (o *scanOptions) timeFlags(f *pflag.FlagSet) {
 }
 
 func (o *scanOptions) networkFlags(f *pflag.FlagSet) {
-	add(f, &o.resolvers, "resolver", "", "ADDR", parseAddrPort(53, "IP or IP:PORT, such as 192.0.2.53, 192.0.2.53:5353 or [2001:db8::53]:53"),
-		"ask this DNS server, as ip, ip:port or [v6]:port, not the system's")
+	o.names.flags(f)
 	add(f, &o.pins, "resolve", "", "HOST:PORT:ADDR", parsePin, "dial ADDR for this host and port; IPv6 in brackets")
-	f.BoolVarP(&o.only4, "ipv4", "4", false, "dial IPv4 addresses only")
-	f.BoolVarP(&o.only6, "ipv6", "6", false, "dial IPv6 addresses only")
+	o.names.familyFlags(f, "dial")
 	f.BoolVarP(&o.insecure, "insecure", "k", false, "go on when a certificate cannot be verified; the record tells")
 	set(f, &o.source, "source", "", "ADDR", "", parseAddr, "connect from this local address")
 }
@@ -114,11 +112,15 @@ func (o *scanOptions) resultFlags(f *pflag.FlagSet) {
 	f.BoolVar(&o.hops, "hops", false, "list the hops of every record, not of redirected ones only")
 }
 
-func (o *scanOptions) runFlags(f *pflag.FlagSet) {
+func (o *scanOptions) scanRunFlags(f *pflag.FlagSet) {
 	f.BoolVar(&o.dryRun, "dry-run", false, "read the inputs and write how each is understood; no network")
-	set(f, &o.maxTime, "max-time", "", "TIME", "", parseDuration, "stop the scan after this time, with status 1")
+	o.runFlags(f)
+	f.BoolVar(&o.lab, "lab", false, "probe the embedded origin and DNS on loopback; without FILE, the lab's own list")
+}
+
+func (o *bulkOptions) runFlags(f *pflag.FlagSet) {
+	set(f, &o.maxTime, "max-time", "", "TIME", "", parseDuration, "stop after this time, with status 1")
 	f.BoolVarP(&o.quiet, "quiet", "q", false, "no summary and no progress; errors still show")
 	set(f, &o.progress, "progress", "", "WHEN", "auto", oneOf("auto", "always", "never"),
 		"live state on standard error: auto (on a terminal), always, never")
-	f.BoolVar(&o.lab, "lab", false, "probe the embedded origin and DNS on loopback; without FILE, the lab's own list")
 }

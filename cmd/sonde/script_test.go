@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"os/exec"
 	"strconv"
@@ -15,6 +16,7 @@ import (
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
 	"github.com/rogpeppe/go-internal/testscript"
+	"golang.org/x/net/dns/dnsmessage"
 
 	"github.com/sondeprobe/sonde/bench/origin"
 )
@@ -23,8 +25,8 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"sonde": main})
 }
 
-// TestScripts runs the scripts of testdata/script, each with an origin of its own at $ORIGIN, and a
-// port that refuses at $REFUSED.
+// TestScripts runs the scripts of testdata/script, each with an origin of its own at $ORIGIN, a DNS server
+// at $DNS, and a port that refuses at $REFUSED.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
@@ -35,6 +37,12 @@ func TestScripts(t *testing.T) {
 				return err
 			}
 			env.Defer(func() { server.Close() })
+			names, err := origin.ListenDNS(zone)
+			if err != nil {
+				return err
+			}
+			env.Defer(func() { names.Close() })
+			env.Setenv("DNS", names.Addr().String())
 			refused, release, err := origin.Refused()
 			if err != nil {
 				return err
@@ -64,6 +72,16 @@ var pages = origin.Mux{
 	"/hang":     origin.Hang,
 	"/evil":     origin.Respond(200, "x", "Server: \x1b]0;owned\a\u202e"),
 }
+
+// zone is what the DNS server of a script serves.
+var zone = origin.DNSConfig{Apex: "lab.test", Zone: map[string]origin.Name{
+	"both.lab.test":   {Addrs: []netip.Addr{netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8::1")}, TTL: time.Minute},
+	"four.lab.test":   {Addrs: []netip.Addr{netip.MustParseAddr("192.0.2.4")}, TTL: time.Minute},
+	"alias.lab.test":  {CNAME: "four.lab.test", TTL: 30 * time.Second},
+	"empty.lab.test":  {},
+	"broken.lab.test": {RCode: dnsmessage.RCodeServerFailure},
+	"silent.lab.test": {Drop: -1},
+}}
 
 // agent answers 200 to a request that carries what the script asks for, 400 to others.
 func agent(c *origin.Conn, r *origin.Request) {

@@ -124,25 +124,16 @@ func parseAddr(s string) (netip.Addr, error) {
 	return addr.Unmap(), nil
 }
 
-// parseAddrPort returns a parser of an address with a port, which is port where the text has none;
-// with port 0 it must have one.
-func parseAddrPort(port uint16, example string) func(string) (netip.AddrPort, error) {
-	return func(s string) (netip.AddrPort, error) {
-		if ap, err := netip.ParseAddrPort(s); err == nil && (ap.Port() != 0 || port == 0) {
-			return ap, nil
-		}
-		bare := s
-		if strings.HasPrefix(s, "[") && strings.HasSuffix(s, "]") {
-			bare = s[1 : len(s)-1]
-		}
-		if addr, err := netip.ParseAddr(bare); err == nil && port != 0 {
-			return netip.AddrPortFrom(addr, port), nil
-		}
-		return netip.AddrPort{}, errors.New("give " + example)
+// parseAddrPort reads where to listen; port 0 is any.
+func parseAddrPort(s string) (netip.AddrPort, error) {
+	ap, err := netip.ParseAddrPort(s)
+	if err != nil {
+		return netip.AddrPort{}, errors.New("give IP:PORT, such as 127.0.0.1:8080; port 0 takes a free one")
 	}
+	return ap, nil
 }
 
-// pin is one --resolve.
+// pin is one --resolve, or a --resolver that is one.
 type pin struct {
 	at   engine.HostPort
 	addr netip.Addr

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/sondeprobe/sonde/engine"
+	"github.com/sondeprobe/sonde/resolver"
 )
 
 // parses runs one table: texts that are taken, with what they mean, and texts that are refused.
@@ -37,11 +38,23 @@ func TestFlagValues(t *testing.T) {
 		"192.0.2.1": netip.MustParseAddr("192.0.2.1"), "::ffff:192.0.2.1": netip.MustParseAddr("192.0.2.1"),
 		"2001:db8::1": netip.MustParseAddr("2001:db8::1"),
 	}, "", "localhost", "1.2.3", "[::1]", "1.2.3.4:5")
-	parses(t, "resolver", parseAddrPort(53, "x"), map[string]netip.AddrPort{
-		"192.0.2.1": netip.MustParseAddrPort("192.0.2.1:53"), "192.0.2.1:5353": netip.MustParseAddrPort("192.0.2.1:5353"),
-		"::1": netip.MustParseAddrPort("[::1]:53"), "[::1]": netip.MustParseAddrPort("[::1]:53"), "[::1]:54": netip.MustParseAddrPort("[::1]:54"),
-	}, "", "dns.example", "192.0.2.1:", "192.0.2.1:0", "192.0.2.1:65536", "[::1", "::1]:53", ":53")
-	parses(t, "listen", parseAddrPort(0, "x"), map[string]netip.AddrPort{
+	server := func(text string) nameSource {
+		s, err := resolver.ParseServer(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return nameSource{server: s}
+	}
+	pinned, err := parsePin("dns.example:443:192.0.2.1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	parses(t, "resolver", parseNameSource, map[string]nameSource{
+		"192.0.2.1": server("192.0.2.1:53"), "192.0.2.1:5353": server("192.0.2.1:5353"), "::1": server("[::1]:53"), "[::1]:54": server("[::1]:54"),
+		"tls://192.0.2.1#dns.example": server("tls://192.0.2.1:853#dns.example"), "https://dns.example": server("https://dns.example/dns-query"),
+		"dns.example:443:192.0.2.1": {pin: pinned},
+	}, "", "dns.example", "192.0.2.1:", "192.0.2.1:0", "192.0.2.1:65536", "[::1", "::1]:53", ":53", "tls://dns.example", "dns.example:443", "a:0:192.0.2.1")
+	parses(t, "listen", parseAddrPort, map[string]netip.AddrPort{
 		"127.0.0.1:0": netip.MustParseAddrPort("127.0.0.1:0"),
 	}, "127.0.0.1", ":80", "localhost:80")
 	parses(t, "method", parseMethod, map[string]string{"GET": "GET", "M-SEARCH": "M-SEARCH"}, "", "GE T", "GET\r\nX: y", "GÉT", "A/B")

@@ -59,11 +59,13 @@ func (v *view) fields() []string {
 	fields = append(fields,
 		Count(v.inFlight)+" in flight",
 		Count(v.Failed)+" failed",
-		Count(v.Answered)+" ok",
-		Count(v.RedirectErrors)+" redirect errors")
-	if v.waited {
+		Count(v.Answered)+" ok")
+	if v.work == Checks {
+		fields = append(fields, Count(v.RedirectErrors)+" redirect errors")
+	}
+	if v.timed {
 		fields = append(fields,
-			"wait p50 "+ms(v.waitP50)+" p99 "+ms(v.waitP99)+" ms",
+			v.phase.String()+" p50 "+ms(v.p50)+" p99 "+ms(v.p99)+" ms",
 			"lag p99 "+ms(v.lagP99)+" ms")
 	}
 	return fields

@@ -94,7 +94,7 @@ func TestGraphComesBackFromFull(t *testing.T) {
 // What is not known yet is left out, rather than shown as a zero or a guess.
 func TestFirstLineClaimsNothing(t *testing.T) {
 	var b bytes.Buffer
-	tally := NewTally()
+	tally := NewTally(Checks)
 	m := &Meter{samples: []sample{{at: time.Unix(1000, 0)}}, cfg: Config{
 		Mode: Log, Out: &b, Tally: tally, InFlight: func() int64 { return 3 },
 		Position: func() Position { return Position{Lines: 3, Bytes: 30, Size: 3000} },
@@ -209,7 +209,7 @@ func TestLogIsPlainLines(t *testing.T) {
 func TestStop(t *testing.T) {
 	for _, mode := range []Mode{Off, Line, Log} {
 		var b bytes.Buffer
-		m := Start(Config{Mode: mode, Out: &b, Tally: NewTally(), Width: func() int { return 80 }, InFlight: func() int64 { return 0 }})
+		m := Start(Config{Mode: mode, Out: &b, Tally: NewTally(Checks), Width: func() int { return 80 }, InFlight: func() int64 { return 0 }})
 		m.Stop()
 		m.Printf("after")
 		if b.String() != "after\n" {

@@ -35,7 +35,7 @@ func (s Summary) String() string {
 	kinds(&b, "errors by kind", &c, func(k engine.Kind) bool { return !k.IsLocal() })
 	kinds(&b, "shortages of this machine, which say nothing about the targets", &c, engine.Kind.IsLocal)
 	if !s.DryRun {
-		times(&b, s.Tally.spreads())
+		times(&b, s.Tally.spreads(), words[s.Tally.work].many)
 		s.cost(&b, &c)
 	}
 	fmt.Fprintf(&b, "%s %s written to %s\n", Count(s.Records), plural(s.Records, "record", "records"), Safe(s.Where))
@@ -43,13 +43,13 @@ func (s Summary) String() string {
 }
 
 func (s Summary) headline(b *strings.Builder, c *counts) {
-	verb := "checked"
+	verb := words[s.Tally.work].done
 	if s.DryRun {
 		verb = "read"
 	}
 	fmt.Fprintf(b, "%s %s %s in %s", Count(c.Done), plural(c.Done, "input", "inputs"), verb, elapsed(s.Elapsed))
 	if sec := s.Elapsed.Seconds(); sec > 0 && c.Done > 0 && !s.DryRun {
-		fmt.Fprintf(b, ", %s checks/s", perSecond(float64(c.Done)/sec))
+		fmt.Fprintf(b, ", %s %s/s", perSecond(float64(c.Done)/sec), words[s.Tally.work].many)
 	}
 	if c.BrokenOff > 0 {
 		fmt.Fprintf(b, ", %s broken off", Count(c.BrokenOff))
@@ -77,7 +77,9 @@ func (s Summary) outcomes(b *strings.Builder, c *counts) {
 		}
 	}
 	fmt.Fprintf(b, "  %-16s%10s%s\n", "ok", Count(c.Answered), classes.String())
-	fmt.Fprintf(b, "  %-16s%10s\n", "redirect errors", Count(c.RedirectErrors))
+	if s.Tally.work == Checks {
+		fmt.Fprintf(b, "  %-16s%10s\n", "redirect errors", Count(c.RedirectErrors))
+	}
 	fmt.Fprintf(b, "  %-16s%10s\n", "failures", Count(c.Failed))
 	if c.ExpectMissing > 0 {
 		fmt.Fprintf(b, "  %-16s%10s   of those that are ok\n", "text not found", Count(c.ExpectMissing))
@@ -117,11 +119,11 @@ func kinds(b *strings.Builder, title string, c *counts, belongs func(engine.Kind
 	}
 }
 
-func times(b *strings.Builder, rows []spread) {
+func times(b *strings.Builder, rows []spread, of string) {
 	if len(rows) == 0 {
 		return
 	}
-	fmt.Fprintf(b, "%-10s%10s%10s%10s%10s%12s\n", "ms", "p50", "p90", "p99", "max", "checks")
+	fmt.Fprintf(b, "%-10s%10s%10s%10s%10s%12s\n", "ms", "p50", "p90", "p99", "max", of)
 	for _, r := range rows {
 		fmt.Fprintf(b, "  %-8s%10s%10s%10s%10s%12s\n", r.name, ms(r.p50), ms(r.p90), ms(r.p99), ms(r.max), Count(r.count))
 	}
@@ -132,7 +134,7 @@ func (s Summary) cost(b *strings.Builder, c *counts) {
 		return
 	}
 	if s.CPU > 0 {
-		fmt.Fprintf(b, "CPU %s us a check, ", Count((s.CPU / time.Duration(c.Done)).Microseconds()))
+		fmt.Fprintf(b, "CPU %s us a %s, ", Count((s.CPU / time.Duration(c.Done)).Microseconds()), words[s.Tally.work].each)
 	}
 	fmt.Fprintf(b, "at most %s in flight of %s allowed\n", Count(c.PeakInFlight), Count(int64(s.Limit)))
 }

@@ -19,9 +19,26 @@ const (
 // longest is the longest time that is told apart from longer ones.
 const longest = time.Hour
 
+// Work is what a Tally counts the results of.
+type Work int
+
+// Checks are of URLs, Names are look-ups.
+const (
+	Checks Work = iota
+	Names
+)
+
+// words of the summary, by Work.
+var words = [...]struct{ done, many, each string }{
+	Checks: {"checked", "checks", "check"},
+	Names:  {"looked up", "names", "name"},
+}
+
 // Tally counts results. Its methods may be called from several goroutines at once; Add allocates
 // nothing. One lock is enough: adding a result takes a fraction of a microsecond, a check fifty.
 type Tally struct {
+	work Work
+
 	mu sync.Mutex
 	counts
 	times [numRows]*hdrhistogram.Histogram // nanoseconds
@@ -41,8 +58,8 @@ type counts struct {
 }
 
 // NewTally returns an empty Tally.
-func NewTally() *Tally {
-	t := &Tally{}
+func NewTally(work Work) *Tally {
+	t := &Tally{work: work}
 	for row := range t.times {
 		t.times[row] = hdrhistogram.New(1, int64(longest), 3)
 	}
@@ -79,6 +96,26 @@ func (t *Tally) Add(r *engine.Result, inFlight int64) {
 	t.record(rowTotal, r.Timings.Total)
 }
 
+// AddName counts the result of one look-up, and inFlight, the look-ups that are under way with it.
+func (t *Tally) AddName(r *engine.NameResult, inFlight int64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.Done++
+	t.PeakInFlight = max(t.PeakInFlight, inFlight)
+	if r.Failed {
+		t.Failed++
+		t.Kinds[r.Err.Kind]++
+		if r.Err.Kind.IsInput() {
+			return
+		}
+	} else {
+		t.Answered++
+	}
+	t.record(int(engine.PhaseResolve), r.Took)
+	t.record(rowLag, r.Total-r.Took)
+	t.record(rowTotal, r.Total)
+}
+
 // settled is the number of inputs that nothing more comes of.
 func (c *counts) settled() int64 { return c.Done + c.BrokenOff + c.NotBegun }
 
@@ -111,20 +148,28 @@ func (t *Tally) Inputs() (done, brokenOff, notBegun int64) {
 // glance is what the live line shows.
 type glance struct {
 	counts
-	waitP50, waitP99, lagP99 time.Duration
-	waited                   bool // there is a wait to show
+	work             Work
+	phase            engine.Phase // whose time is shown
+	p50, p99, lagP99 time.Duration
+	timed            bool // there is one to show
 }
 
 func (t *Tally) glance() glance {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	wait, lag := t.times[engine.PhaseWait], t.times[rowLag]
+	phase := engine.PhaseWait
+	if t.work == Names {
+		phase = engine.PhaseResolve
+	}
+	spent, lag := t.times[phase], t.times[rowLag]
 	return glance{
-		counts:  t.counts,
-		waited:  wait.TotalCount() > 0,
-		waitP50: time.Duration(wait.ValueAtQuantile(50)),
-		waitP99: time.Duration(wait.ValueAtQuantile(99)),
-		lagP99:  time.Duration(lag.ValueAtQuantile(99)),
+		counts: t.counts,
+		work:   t.work,
+		phase:  phase,
+		timed:  spent.TotalCount() > 0,
+		p50:    time.Duration(spent.ValueAtQuantile(50)),
+		p99:    time.Duration(spent.ValueAtQuantile(99)),
+		lagP99: time.Duration(lag.ValueAtQuantile(99)),
 	}
 }
 

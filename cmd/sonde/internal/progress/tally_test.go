@@ -32,7 +32,7 @@ func failed(kind engine.Kind, status int) *engine.Result {
 }
 
 func sample1() *Tally {
-	t := NewTally()
+	t := NewTally(Checks)
 	for i := range 100 {
 		t.Add(answered(200, time.Duration(i+1)*time.Millisecond), int64(i))
 	}
@@ -80,7 +80,7 @@ func TestTallyCounts(t *testing.T) {
 
 // A time beyond the longest is counted as the longest, not lost.
 func TestTallyTakesAnyTime(t *testing.T) {
-	tally := NewTally()
+	tally := NewTally(Checks)
 	tally.Add(answered(200, 1000*time.Hour), 1)
 	for _, r := range tally.spreads() {
 		if r.count != 1 {
@@ -90,7 +90,7 @@ func TestTallyTakesAnyTime(t *testing.T) {
 }
 
 func TestTallyAddAllocatesNothing(t *testing.T) {
-	tally := NewTally()
+	tally := NewTally(Checks)
 	r := answered(200, time.Millisecond)
 	if n := testing.AllocsPerRun(100, func() { tally.Add(r, 1) }); n > 0 {
 		t.Errorf("%v allocations", n)
@@ -98,7 +98,7 @@ func TestTallyAddAllocatesNothing(t *testing.T) {
 }
 
 func BenchmarkTallyAdd(b *testing.B) {
-	tally := NewTally()
+	tally := NewTally(Checks)
 	b.ReportAllocs()
 	b.RunParallel(func(pb *testing.PB) {
 		r := answered(200, time.Millisecond)
@@ -149,7 +149,7 @@ func TestSummaryListsTheMostFrequentKinds(t *testing.T) {
 		{14, []string{all[2].String() + " 3", "and 2 more kinds 3"}},
 		{20, []string{all[8].String() + " 9", "and 8 more kinds 36"}},
 	} {
-		tally := NewTally()
+		tally := NewTally(Checks)
 		for i, k := range all[:tt.kinds] {
 			for range i + 1 {
 				tally.Add(failed(k, 0), 1)
@@ -168,7 +168,7 @@ func TestSummaryListsTheMostFrequentKinds(t *testing.T) {
 }
 
 func TestSummaryOfNothing(t *testing.T) {
-	got := Summary{Tally: NewTally(), Where: "standard output"}.String()
+	got := Summary{Tally: NewTally(Checks), Where: "standard output"}.String()
 	want := `0 inputs checked in 0s
   ok                       0
   redirect errors          0

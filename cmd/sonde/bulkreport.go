@@ -10,7 +10,7 @@ import (
 	"github.com/sondeprobe/sonde/cmd/sonde/internal/progress"
 )
 
-func (s *scanRun) meterConfig() progress.Config {
+func (s *bulk) meterConfig() progress.Config {
 	cfg := progress.Config{
 		Mode:     progress.Off,
 		Out:      s.std.err,
@@ -36,7 +36,7 @@ func (s *scanRun) meterConfig() progress.Config {
 }
 
 // width of the terminal that standard error is; people resize it meanwhile.
-func (s *scanRun) width() int {
+func (s *bulk) width() int {
 	width, _, err := term.GetSize(int(s.std.err.Fd()))
 	if err != nil || width <= 0 {
 		return 80
@@ -44,9 +44,9 @@ func (s *scanRun) width() int {
 	return width
 }
 
-// tellLimit says so when the machine allows fewer checks in flight than were asked for: a scan that
+// tellLimit says so when the machine allows fewer checks in flight than were asked for: a run that
 // is slower than expected for no visible reason is the worst of answers.
-func (s *scanRun) tellLimit() {
+func (s *bulk) tellLimit() {
 	if limit := s.eng.Concurrency(); limit < s.opt.concurrency && !s.opt.quiet && !s.opt.dryRun {
 		s.meter.Printf("sonde: %s checks in flight, not %s, because each holds an open file; %s, or give -c %d",
 			progress.Count(int64(limit)), progress.Count(int64(s.opt.concurrency)), raiseFiles(filesFor(s.opt.concurrency)), limit)
@@ -57,7 +57,7 @@ func (s *scanRun) tellLimit() {
 // fifths of it are theirs.
 func filesFor(checks int) int64 { return (int64(checks)*5 + 3) / 4 }
 
-// raiseFiles says how to raise the limit of open files. The hard one counts: a scan lifts the soft one
+// raiseFiles says how to raise the limit of open files. The hard one counts: a run lifts the soft one
 // to it.
 func raiseFiles(to int64) string {
 	return fmt.Sprintf("raise the hard limit of open files from %s to %s (ulimit -Hn %d)",
@@ -73,7 +73,7 @@ func remedy(err error, checks int, otherwise string) string {
 	return raiseFiles(max(filesFor(checks), 256, 2*openFilesLimit()))
 }
 
-func (s *scanRun) summary(partial string) string {
+func (s *bulk) summary(partial string) string {
 	return strings.TrimRight(progress.Summary{
 		Tally:   s.tally,
 		Elapsed: time.Since(s.started),

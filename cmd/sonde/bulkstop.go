@@ -12,22 +12,22 @@ import (
 )
 
 // drain takes no more inputs, and finishes the checks in flight.
-func (s *scanRun) drain() {
+func (s *bulk) drain() {
 	s.halted.Store(true)
 	s.halting.Do(func() { close(s.halt) })
 	s.eng.Drain()
 }
 
 // abort takes no more inputs, and ends the checks in flight at once.
-func (s *scanRun) abort(cause error) {
+func (s *bulk) abort(cause error) {
 	s.halted.Store(true)
 	s.halting.Do(func() { close(s.halt) })
 	s.cancel(cause)
 }
 
 // watchSignals drains at the first signal and aborts at the second. After that a signal has its
-// default effect, so that a scan that waits for a stuck reader of its output can still be ended.
-func (s *scanRun) watchSignals() (stop func()) {
+// default effect, so that a run that waits for a stuck reader of its output can still be ended.
+func (s *bulk) watchSignals() (stop func()) {
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	if !signal.Ignored(syscall.SIGHUP) { // nohup
@@ -60,7 +60,7 @@ func (s *scanRun) watchSignals() (stop func()) {
 }
 
 // finish prints the summary and decides the exit status.
-func (s *scanRun) finish(runErr, outErr error) error {
+func (s *bulk) finish(runErr, outErr error) error {
 	if outErr != nil && isBrokenPipe(outErr) {
 		return &exit{status: exitRuntime} // whoever read has enough: nothing to explain
 	}
@@ -74,8 +74,8 @@ func (s *scanRun) finish(runErr, outErr error) error {
 	return s.verdict(runErr, outErr)
 }
 
-// reason says why the list was not scanned to its end.
-func (s *scanRun) reason() string {
+// reason says why the list was not worked through.
+func (s *bulk) reason() string {
 	switch cause := context.Cause(s.ctx); {
 	case errors.Is(cause, errMaxTime), errors.Is(cause, errOutput):
 		return "ended early: " + cause.Error()
@@ -83,7 +83,7 @@ func (s *scanRun) reason() string {
 	return "interrupted"
 }
 
-func (s *scanRun) verdict(runErr, outErr error) error {
+func (s *bulk) verdict(runErr, outErr error) error {
 	done, brokenOff, notBegun := s.tally.Inputs()
 	cause, interrupted := context.Cause(s.ctx), s.draining.Load()
 	if !s.broken() {
@@ -98,8 +98,8 @@ func (s *scanRun) verdict(runErr, outErr error) error {
 	}
 	switch {
 	case outErr != nil:
-		return runtimeError("cannot write to %s: %s; %s whole records were written before; give another file to -o, or make room, and scan the rest of the list",
-			s.where(), output.Reason(outErr), progress.Count(s.out.Lines()))
+		return runtimeError("cannot write to %s: %s; %s whole records were written before; give another file to -o, or make room, and %s the rest of the list",
+			s.where(), output.Reason(outErr), progress.Count(s.out.Lines()), s.name)
 	case interrupted:
 		return &exit{status: exitInterrupted}
 	case errors.Is(cause, errMaxTime):
@@ -107,14 +107,14 @@ func (s *scanRun) verdict(runErr, outErr error) error {
 		if !s.whole {
 			rest = ", the rest of the list not read"
 		}
-		return runtimeError("stopped after %s (--max-time): %s inputs checked, %s broken off under way, %s not begun%s",
-			s.opt.maxTime, progress.Count(done), progress.Count(brokenOff), progress.Count(notBegun), rest)
+		return runtimeError("stopped after %s (--max-time): %s inputs %s, %s broken off under way, %s not begun%s",
+			s.opt.maxTime, progress.Count(done), s.did, progress.Count(brokenOff), progress.Count(notBegun), rest)
 	case listErr != nil:
-		return runtimeError("%s; the %s inputs before are checked, the rest is not", listErr, progress.Count(done))
+		return runtimeError("%s; the %s inputs before are %s, the rest is not", listErr, progress.Count(done), s.did)
 	case runErr != nil:
-		return runtimeError("the scan broke off: %s; %s inputs are checked", runErr, progress.Count(done))
+		return runtimeError("the %s broke off: %s; %s inputs are %s", s.name, runErr, progress.Count(done), s.did)
 	case done != s.taken:
-		return runtimeError("%s inputs were read, but %s checked: this is a fault of sonde itself", progress.Count(s.taken), progress.Count(done))
+		return runtimeError("%s inputs were read, but %s %s: this is a fault of sonde itself", progress.Count(s.taken), progress.Count(done), s.did)
 	case s.matched.Load():
 		return &exit{status: exitMatched}
 	}

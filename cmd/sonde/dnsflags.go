@@ -1,0 +1,96 @@
+package main
+
+import (
+	"errors"
+	"net/netip"
+	"slices"
+
+	"github.com/spf13/pflag"
+
+	"github.com/sondeprobe/sonde/resolver"
+	"github.com/sondeprobe/sonde/resolver/doh"
+)
+
+// nameOptions say how names are looked up; scan and resolve share them.
+type nameOptions struct {
+	sources      []nameSource
+	rate         float64
+	only4, only6 bool
+}
+
+// nameSource is one --resolver: a server to ask, or a pin, which spares the asking.
+type nameSource struct {
+	server resolver.Server
+	pin    pin
+}
+
+func parseNameSource(s string) (nameSource, error) {
+	server, err := resolver.ParseServer(s)
+	if err == nil {
+		return nameSource{server: server}, nil
+	}
+	if pin, err := parsePin(s); err == nil {
+		return nameSource{pin: pin}, nil
+	}
+	return nameSource{}, errors.New("give a DNS server, such as 192.0.2.53, 192.0.2.53:5353, tcp://192.0.2.53, tls://192.0.2.53#dns.example " +
+		"or https://dns.example/dns-query, or a pin, HOST:PORT:ADDR")
+}
+
+func (o *nameOptions) flags(f *pflag.FlagSet) {
+	add(f, &o.sources, "resolver", "", "SERVER", parseNameSource,
+		"ask this DNS server, not the system's: ADDR, ADDR:PORT, tcp://ADDR, tls://ADDR#NAME or https://HOST/PATH; or pin a name, HOST:PORT:ADDR")
+	set(f, &o.rate, "dns-rate", "", "N", "0", parseRate, "queries sent to one DNS server in a second; 0 is no limit")
+}
+
+// familyFlags say which addresses the command does something with.
+func (o *nameOptions) familyFlags(f *pflag.FlagSet, verb string) {
+	f.BoolVarP(&o.only4, "ipv4", "4", false, verb+" IPv4 addresses only")
+	f.BoolVarP(&o.only6, "ipv6", "6", false, verb+" IPv6 addresses only")
+}
+
+// check finds what is wrong with the flags together.
+func (o *nameOptions) check() error {
+	if o.only4 && o.only6 {
+		return usageError("-4 and -6 exclude each other; give one of them, or none for both families")
+	}
+	return nil
+}
+
+// servers returns the servers to ask; none: the system's.
+func (o *nameOptions) servers() (list []resolver.Server) {
+	for _, s := range o.sources {
+		if s.server.IsValid() {
+			list = append(list, s.server)
+		}
+	}
+	return list
+}
+
+// pins returns the names that are not to be asked for.
+func (o *nameOptions) pins() (list []pin) {
+	for _, s := range o.sources {
+		if !s.server.IsValid() {
+			list = append(list, s.pin)
+		}
+	}
+	return list
+}
+
+// config says the options in the resolver's terms.
+func (o *nameOptions) config(source netip.Addr) resolver.Config {
+	cfg := resolver.Config{Servers: o.servers(), Rate: o.rate, Source: source}
+	if slices.ContainsFunc(cfg.Servers, func(s resolver.Server) bool { return s.Transport() == resolver.HTTPS }) {
+		cfg.HTTPS = doh.New(doh.Config{Source: source})
+	}
+	return cfg
+}
+
+func (o *nameOptions) family() resolver.Family {
+	switch {
+	case o.only4:
+		return resolver.IPv4
+	case o.only6:
+		return resolver.IPv6
+	}
+	return resolver.Any
+}

@@ -1,0 +1,246 @@
+package engine
+
+import (
+	"context"
+	"iter"
+	"runtime/debug"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/sondeprobe/sonde/resolver"
+)
+
+// NameResult is what the look-up of one input's host came to.
+type NameResult struct {
+	N     int64
+	Input string
+	Start time.Time
+	// Answer holds what is known, after a failure too. Its slices are shared with the resolver's cache.
+	resolver.Answer
+	Took   time.Duration // from the asking to the answer that decided, or to the failure
+	Total  time.Duration // until we had seen it; what is over Took is our own lateness
+	Failed bool
+	Err    *Error // nil unless Failed
+}
+
+// nameRun is one call of RunNames.
+type nameRun struct {
+	session
+	engine *Engine
+	emit   func(*NameResult)
+
+	mu       sync.Mutex // guards next
+	next     func() (Target, bool)
+	panicked *fallen
+}
+
+// RunNames looks the host of every target up and calls emit once for each, in the order in which the look-ups end. A target is a name, or
+// any input that Run takes, of which the host counts. Concurrency bounds the look-ups in flight; HostConcurrency and Rate have no part in it.
+//
+// Everything else is as [Engine.Run] has it: when the sequence is asked, what ends the run, and that emit is called from several goroutines
+// at once with a NameResult that is valid until it returns. The error is ErrClosed after Close, that of ctx, or nil.
+func (e *Engine) RunNames(ctx context.Context, targets iter.Seq[Target], emit func(*NameResult)) error {
+	r := &nameRun{engine: e, emit: emit}
+	if !e.begin(&r.session, ctx) {
+		return ErrClosed
+	}
+	defer e.end(&r.session)
+	next, stop := iter.Pull(targets)
+	defer stop()
+	r.next = next
+	var workers sync.WaitGroup
+	for range e.cfg.Concurrency {
+		if r.stopping() {
+			break
+		}
+		t, ok := r.take()
+		if !ok {
+			break
+		}
+		workers.Go(func() { r.work(t) })
+	}
+	workers.Wait()
+	r.panicked.goOn()
+	if e.isClosed() {
+		return ErrClosed
+	}
+	return r.ctx.Err()
+}
+
+// take returns the next target. A worker that has the next one waits in the sequence for all others.
+func (r *nameRun) take() (t Target, ok bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.stopping() || r.panicked != nil {
+		return t, false
+	}
+	return r.next()
+}
+
+// work looks up one target after the other.
+func (r *nameRun) work(t Target) {
+	defer func() {
+		if v := recover(); v != nil {
+			r.mu.Lock()
+			if r.panicked == nil {
+				r.panicked = &fallen{v, debug.Stack()}
+			}
+			r.mu.Unlock()
+			r.cancel()
+		}
+	}()
+	var res NameResult
+	for ok := true; ok; t, ok = r.take() {
+		r.engine.inFlight.Add(1)
+		r.lookUp(&res, t)
+		r.engine.inFlight.Add(-1)
+		r.emit(&res)
+	}
+}
+
+// lookUp fills in the result. What this machine was short of is waited for, as long as a check may take, and is no time of the look-up.
+func (r *nameRun) lookUp(res *NameResult, t Target) {
+	e := r.engine
+	*res = NameResult{N: t.N, Input: t.Input, Start: time.Now()}
+	name, fail := nameOf(t.Input)
+	if fail != nil {
+		res.Failed, res.Err, res.Total = true, fail, time.Since(res.Start)
+		return
+	}
+	if r.stopping() {
+		res.Failed, res.Err = true, canceled(nil)
+		return
+	}
+	began := res.Start
+	var err error
+	for attempt, waited := 0, time.Duration(0); ; attempt++ {
+		res.Answer, err = e.resolver.LookUp(r.ctx, name, e.cfg.Family, time.Time{})
+		if err == nil {
+			break
+		}
+		kind := resolveKind(err)
+		if !kind.isShortage() || waited > e.cfg.Timeout || !sleep(r.ctx, shortWait(attempt)) {
+			res.Failed, res.Err = true, fault(kind, PhaseResolve, err, "%v", err)
+			if r.ctx.Err() != nil {
+				res.Err = canceled(err)
+			}
+			break
+		}
+		waited += time.Since(began)
+		began = time.Now()
+	}
+	res.Total = time.Since(began)
+	if res.Took = res.All; res.Took == 0 {
+		res.Took = res.Total
+	}
+	res.Took = min(res.Took, res.Total)
+}
+
+// nameOf returns the name that an input asks for: the input itself where it looks like a name, the host of what it means otherwise.
+func nameOf(input string) (string, *Error) {
+	if isPlainName(input) {
+		return input, nil
+	}
+	loc, err := parseInput(input)
+	if err != nil {
+		return "", err
+	}
+	return strings.Trim(loc.host, "[]"), nil
+}
+
+// isPlainName reports whether s can be nothing but a name or an IPv4 address.
+func isPlainName(s string) bool {
+	for i := range len(s) {
+		switch c := s[i] | 0x20; {
+		case 'a' <= c && c <= 'z', '0' <= s[i] && s[i] <= '9', s[i] == '-', s[i] == '.', s[i] == '_':
+		default:
+			return false
+		}
+	}
+	return s != ""
+}
+
+// sleep waits; false means that ctx ended first.
+func sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// AppendJSON appends the record of r to dst, one JSON object without a line feed, and returns the extended slice. No octet of it is a
+// control character. Keys that do not apply are absent; README.md lists them all.
+func (r *NameResult) AppendJSON(dst []byte) []byte {
+	w := record{append(dst, '{')}
+	w.int("n", r.N)
+	w.str("input", r.Input)
+	w.time("timestamp", r.Start)
+	w.text("name", r.Name)
+	w.addrs("addresses", r.Addrs)
+	answered := r.Server.IsValid() && (!r.Failed || isAnswer(r.Err.Kind))
+	if answered {
+		w.key("rcode")
+		w.rcode(r.RCode)
+	}
+	if r.Server.IsValid() {
+		w.server(r.Server)
+	}
+	w.names("cname", r.CNAME)
+	if answered {
+		w.int("ttl", int64(r.TTL/time.Second))
+	}
+	w.family("a", &r.A)
+	w.family("aaaa", &r.AAAA)
+	if r.Local {
+		w.bool("local", true)
+	}
+	w.bool("cached", r.Cached)
+	w.bool("shared", r.Shared)
+	w.int("attempts", int64(r.Attempts))
+	w.bool("failed", r.Failed)
+	if r.Err != nil {
+		w.text("error_kind", r.Err.Kind.String())
+		w.text("error", r.Err.Text)
+	}
+	if r.First != 0 {
+		w.ms("first_ms", r.First.Microseconds())
+	}
+	took := r.Took.Microseconds()
+	w.ms("time_ms", took)
+	w.ms("queued_ms", r.Queued.Microseconds())
+	w.ms("lag_ms", r.Total.Microseconds()-took)
+	if !r.Arrived.IsZero() {
+		source := SourceProcess
+		if r.Kernel {
+			source = SourceKernel
+		}
+		w.text("timing_source", source.String())
+	}
+	return w.end()
+}
+
+// isAnswer reports whether a failure of the kind is what a server said.
+func isAnswer(kind Kind) bool {
+	switch kind {
+	case KindResolveNXDomain, KindResolveNoAddress, KindResolveServFail, KindResolveRefused, KindResolveBadAnswer, KindResolveCNAMELoop:
+		return true
+	}
+	return false
+}
+
+// family writes what the question for one family came to: "ok", or the reason of its error kind.
+func (w *record) family(name string, f *resolver.FamilyOutcome) {
+	if !f.Asked {
+		return
+	}
+	outcome := "ok"
+	if f.Err != nil {
+		_, outcome, _ = strings.Cut(resolveKind(f.Err).String(), ".")
+	}
+	w.text(name, outcome)
+}

@@ -1,0 +1,100 @@
+// Package doh asks DNS servers over HTTPS (RFC 8484) for package resolver. It is a package of its own so that a program that does without
+// does not carry an HTTP client.
+package doh
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net"
+	"net/http"
+	"net/netip"
+	"strconv"
+	"time"
+)
+
+const (
+	mediaType   = "application/dns-message"
+	maxMessage  = 1<<16 - 1
+	dialTimeout = 5 * time.Second
+	idleTimeout = 30 * time.Second
+	maxConns    = 8 // to one server that does not speak HTTP/2
+)
+
+// Client asks over HTTP/2, or HTTP/1.1 where the server has no more. The name of a server is looked up by the system. It follows no
+// redirects and uses no proxy. It is safe for concurrent use.
+type Client struct{ http http.Client }
+
+// Config says how a Client connects. The zero Config works.
+type Config struct {
+	Roots  *x509.CertPool // who may sign a server's certificate; nil: the system's
+	Source netip.Addr     // local address to connect from; the zero Addr: the kernel chooses
+}
+
+// New returns a Client.
+func New(cfg Config) *Client {
+	dialer := &net.Dialer{Timeout: dialTimeout}
+	if cfg.Source.IsValid() {
+		dialer.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(cfg.Source, 0))
+	}
+	transport := &http.Transport{
+		DialContext:         dialer.DialContext,
+		TLSClientConfig:     &tls.Config{RootCAs: cfg.Roots, MinVersion: tls.VersionTLS12},
+		ForceAttemptHTTP2:   true,
+		TLSHandshakeTimeout: dialTimeout,
+		IdleConnTimeout:     idleTimeout,
+		MaxConnsPerHost:     maxConns,
+		MaxIdleConnsPerHost: maxConns,
+		DisableCompression:  true,
+	}
+	return &Client{http.Client{
+		Transport:     transport,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return errRedirect },
+	}}
+}
+
+var errRedirect = errors.New("the server redirects, which is not followed")
+
+// Exchange posts a query to the server at url and returns its answer, now the caller's, and how old the answer is: the caller's part is
+// to take the age off its TTLs (RFC 8484 section 5.1). A status other than 200 is an error.
+func (c *Client) Exchange(ctx context.Context, url string, query []byte) (answer []byte, age time.Duration, err error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(query))
+	if err != nil {
+		return nil, 0, err
+	}
+	req.Header.Set("Content-Type", mediaType)
+	req.Header.Set("Accept", mediaType)
+	req.Header.Set("User-Agent", "") // none: a query says no more than it must
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return nil, 0, err
+	}
+	defer resp.Body.Close()
+	answer, err = io.ReadAll(io.LimitReader(resp.Body, maxMessage+1))
+	switch {
+	case err != nil:
+		return nil, 0, err
+	case resp.StatusCode != http.StatusOK:
+		return nil, 0, fmt.Errorf("HTTP status %d", resp.StatusCode)
+	case len(answer) > maxMessage:
+		return nil, 0, fmt.Errorf("an answer of more than %d bytes", maxMessage)
+	}
+	if kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")); kind != mediaType {
+		return nil, 0, fmt.Errorf("an answer of type %.60q, which is not %s", kind, mediaType)
+	}
+	if s, err := strconv.ParseUint(resp.Header.Get("Age"), 10, 31); err == nil {
+		age = time.Duration(s) * time.Second
+	}
+	return answer, age, nil
+}
+
+// Close closes the connections that are kept.
+func (c *Client) Close() error {
+	c.http.CloseIdleConnections()
+	return nil
+}

@@ -1,0 +1,68 @@
+package resolver
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"time"
+)
+
+// HTTPSClient asks DNS servers over HTTPS.
+type HTTPSClient interface {
+	// Exchange posts a query, a DNS message that is the callee's from now on, to url and returns the answer, which is the caller's, and its
+	// age: how much of its TTLs is over already (RFC 8484 section 5.1). It ends when ctx does.
+	Exchange(ctx context.Context, url string, query []byte) (answer []byte, age time.Duration, err error)
+	// Close closes every connection.
+	Close() error
+}
+
+// posts sends each query in a request of its own. The book is what keeps an answer from a look-up that has left.
+type posts struct {
+	book
+	up *upstream
+}
+
+func newPosts(u *upstream) *posts {
+	p := &posts{up: u}
+	p.slots = make(map[uint16]*slot)
+	return p
+}
+
+// send posts the slot's query. Its ID is 0 on the way, so that the server's HTTP caches know it again (RFC 8484 section 4.1).
+func (p *posts) send(sl *slot) error {
+	id, query := sl.id, append([]byte(nil), sl.query[:sl.n]...)
+	binary.BigEndian.PutUint16(query, 0)
+	if !p.up.r.start(func() { p.exchange(id, query) }) {
+		return ErrClosed
+	}
+	return nil
+}
+
+func (p *posts) exchange(id uint16, query []byte) {
+	r := p.up.r
+	ctx, cancel := context.WithTimeout(r.life, r.cfg.timeout())
+	defer cancel()
+	octets, age, err := r.cfg.HTTPS.Exchange(ctx, p.up.server.String(), query)
+	if err != nil {
+		p.tell(id, broken, err)
+		return
+	}
+	r.stats.received.Add(1)
+	if len(octets) >= headerLen {
+		binary.BigEndian.PutUint16(octets, id)
+	}
+	if !p.deliver(octets, arrival{noticed: time.Now(), age: age}) {
+		r.stats.ignored.Add(1)
+		p.tell(id, broken, errAnother) // nothing else will come of the request
+	}
+}
+
+var errAnother = errors.New("an answer to another question")
+
+// release takes the slot out. What its request brings is dropped.
+func (p *posts) release(sl *slot) { p.leave(sl) }
+
+func (p *posts) failure() error { return errWindow }
+
+// retire takes no more queries.
+func (p *posts) retire() { p.close() }

@@ -34,6 +34,7 @@ const countPath = "/connections"
 // announcement is what the origin's process writes to its standard output once it listens.
 type announcement struct {
 	Plain, TLS []netip.AddrPort
+	DNS        netip.AddrPort
 	Root       []byte // DER
 }
 
@@ -69,6 +70,7 @@ func serveOrigin() {
 		go server.Serve(plain)
 		go server.Serve(tls.NewListener(other, secure))
 	}
+	a.DNS = serveNames()
 	if err := json.NewEncoder(os.Stdout).Encode(a); err != nil {
 		panic(err)
 	}

@@ -7,7 +7,7 @@ BENCHSTAT    = golang.org/x/perf/cmd/benchstat@v0.0.0-20260908200009-22c9c6c9d4d
 FUZZ        ?= 20000x
 ARGS        ?=
 
-.PHONY: scan test build vet lint race cross fuzz bench vuln clean
+.PHONY: scan test test-servers build vet lint race cross fuzz bench vuln clean
 
 # Without LIST: the list of the embedded lab, on loopback. With LIST=file: real URLs. ARGS adds flags.
 scan: build
@@ -37,10 +37,14 @@ cross:
 	GOOS=windows GOARCH=amd64 $(GO) vet ./wire ./resolver ./engine/...
 
 # vet has run; and a program with the race detector sleeps for a second at its end unless told not to.
-# The one test that takes a sample under the race detector runs whole without it.
+# The tests that take a sample under the race detector run whole without it.
 race:
 	GORACE=atexit_sleep_ms=0 $(GO) test -vet=off -race ./...
-	$(GO) test -vet=off -run HoweverItIsCut ./engine
+	$(GO) test -vet=off -run 'HoweverItIsCut|ThroughLoss|DeadFirst' ./engine ./resolver
+
+# The resolver beside nsd, unbound, named and dig, which must be there: it says which packages to install.
+test-servers:
+	$(GO) test -count=1 -tags servers ./resolver/servers
 
 # A short run of each fuzz target; FUZZ=10m for a long one. Counted, not timed: in Go before 1.27 a timed
 # run may fail with a bare "context deadline exceeded" at its end (golang/go#75804).

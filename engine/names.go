@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"iter"
+	"net/netip"
 	"runtime/debug"
 	"strings"
 	"sync"
@@ -142,9 +143,17 @@ func nameOf(input string) (string, *Error) {
 	if isPlainName(input) {
 		return input, nil
 	}
+	if addr, err := netip.ParseAddr(input); err == nil {
+		return addr.String(), nil
+	}
 	loc, err := parseInput(input)
-	if err != nil {
+	switch {
+	case err != nil && (err.Kind == KindInputInvalidURL || err.Kind == KindInputUnsupportedScheme):
+		return "", fault(err.Kind, PhaseNone, err, "%s is neither a name nor a URL with one", quote(redact(input)))
+	case err != nil:
 		return "", err
+	case strings.IndexByte(`/\@?#:`, input[0]) >= 0: // a path or a server, that a URL would take for a host
+		return "", fault(KindInputInvalidURL, PhaseNone, nil, "%s is neither a name nor a URL with one", quote(redact(input)))
 	}
 	return strings.Trim(loc.host, "[]"), nil
 }
@@ -196,7 +205,7 @@ func (r *NameResult) AppendJSON(dst []byte) []byte {
 	}
 	w.family("a", &r.A)
 	w.family("aaaa", &r.AAAA)
-	if r.Local {
+	if r.Local && (r.Err == nil || r.Err.Kind != KindResolveBadName) {
 		w.bool("local", true)
 	}
 	w.bool("cached", r.Cached)

@@ -61,10 +61,10 @@ func TestEveryNameHasOneResult(t *testing.T) {
 	kinds := map[string]Kind{ // and KindNone
 		"empty.test": KindResolveNoAddress, "none.test": KindResolveNXDomain, "http://none.test/x": KindResolveNXDomain,
 		"a..b": KindResolveBadName, "http://[": KindInputInvalidURL, "ftp://four.test/": KindInputUnsupportedScheme, "": KindInputInvalidURL,
-		"x\x00y": KindInputInvalidURL, strings.Repeat("a", maxInput+1) + "/": KindInputTooLong, strings.Repeat("a", 64) + ".test": KindResolveBadName,
+		"x\x00y": KindInputInvalidURL, "/tmp/names": KindInputInvalidURL, "@192.0.2.1": KindInputInvalidURL, `\\four.test`: KindInputInvalidURL, strings.Repeat("a", maxInput+1) + "/": KindInputTooLong, strings.Repeat("a", 64) + ".test": KindResolveBadName,
 	}
 	inputs := []string{"four.test", "FOUR.test.", "six.test", "alias.test", "https://user:pw@four.test:8443/x?y#z", "four.test:80", "_x.four.test",
-		"192.0.2.1", "[2001:db8::1]:80", "münchen.test", " four.test\t"}
+		"192.0.2.1", "[2001:db8::1]:80", "2001:db8::1", "münchen.test", " four.test\t"}
 	for input := range kinds {
 		inputs = append(inputs, input)
 	}

@@ -39,6 +39,9 @@ type Config struct {
 	Source netip.Addr
 	// Rotate has every look-up begin with the next server in turn, as "options rotate" does.
 	Rotate bool
+	// Whole waits for both families, for as long as the look-up may take. Without it a look-up that has addresses of one family waits 50 ms
+	// for the other (RFC 8305 section 3), which is what a connection wants, and not who wants to know all addresses.
+	Whole bool
 	// Search applies the search list and ndots of ResolvConf. Without it every name is absolute.
 	Search bool
 }

@@ -595,3 +595,22 @@ func TestSourceAddressIsUsed(t *testing.T) {
 		t.Error(from)
 	}
 }
+
+// Who wants all addresses waits for the family whose answer got lost, as long as the look-up may take.
+func TestWholeWaitsForBothFamilies(t *testing.T) {
+	for _, whole := range []bool{true, false} {
+		dropped := false
+		s := newServer(t, func(rq *request) {
+			if strings.HasSuffix(rq.question(), " AAAA") && !dropped {
+				dropped = true
+				return
+			}
+			zone(recordA, recordA4)(rq)
+		})
+		r := newTestWith(t, Config{Whole: whole}, briskPace, s)
+		a, err := lookUp(t, r, "a.example", Any)
+		if err != nil || (len(a.Addrs) == 2) != whole || (a.AAAA.Err == nil) != whole {
+			t.Errorf("whole %v: %+v, %v", whole, a, err)
+		}
+	}
+}

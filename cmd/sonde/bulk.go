@@ -44,6 +44,7 @@ type bulk struct {
 	std   streams
 	name  string      // of the command, which is also what it does with a list
 	did   string      // what it did with an input
+	each  string      // what is in flight
 	list  *input.List // nil when the lab's list is read
 	lines func(halt <-chan struct{}) iter.Seq[string]
 	eng   *engine.Engine

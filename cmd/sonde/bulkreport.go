@@ -48,8 +48,8 @@ func (s *bulk) width() int {
 // is slower than expected for no visible reason is the worst of answers.
 func (s *bulk) tellLimit() {
 	if limit := s.eng.Concurrency(); limit < s.opt.concurrency && !s.opt.quiet && !s.opt.dryRun {
-		s.meter.Printf("sonde: %s checks in flight, not %s, because each holds an open file; %s, or give -c %d",
-			progress.Count(int64(limit)), progress.Count(int64(s.opt.concurrency)), raiseFiles(filesFor(s.opt.concurrency)), limit)
+		s.meter.Printf("sonde: %s %s in flight, not %s, because each holds an open file; %s, or give -c %d",
+			progress.Count(int64(limit)), s.each, progress.Count(int64(s.opt.concurrency)), raiseFiles(filesFor(s.opt.concurrency)), limit)
 	}
 }
 

@@ -39,7 +39,6 @@ func parseNameSource(s string) (nameSource, error) {
 func (o *nameOptions) flags(f *pflag.FlagSet) {
 	add(f, &o.sources, "resolver", "", "SERVER", parseNameSource,
 		"ask this DNS server, not the system's: ADDR, ADDR:PORT, tcp://ADDR, tls://ADDR#NAME or https://HOST/PATH; or pin a name, HOST:PORT:ADDR")
-	set(f, &o.rate, "dns-rate", "", "N", "0", parseRate, "queries sent to one DNS server in a second; 0 is no limit")
 }
 
 // familyFlags say which addresses the command does something with.

@@ -3,7 +3,9 @@ package main
 import (
 	"iter"
 	"net/netip"
+	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -63,6 +65,7 @@ func (o *resolveOptions) flags() []flagGroup {
 		group("Look-ups", func(f *pflag.FlagSet) {
 			set(f, &o.concurrency, "concurrency", "c", "N", "1000", parseInt(1, 1_000_000, "1000"), "look-ups in flight")
 			o.names.flags(f)
+			set(f, &o.names.rate, "dns-rate", "", "N", "0", parseQueryRate, "queries sent to one DNS server in a second; 0 is no limit")
 			o.names.familyFlags(f, "look up")
 			set(f, &o.source, "source", "", "ADDR", "", parseAddr, "send queries from this local address")
 			set(f, &o.timeout, "timeout", "", "TIME", "5s", parseDuration, "for one name, with everything")
@@ -85,12 +88,30 @@ func (o *resolveOptions) check() error {
 	if slices.Contains(o.files, input.Stdin) && len(o.files) > 1 {
 		return usageError("- is the whole list; give names, or - alone")
 	}
+	for _, name := range o.files {
+		if server, ok := strings.CutPrefix(name, "@"); ok {
+			return usageError("%s is no name; to ask a server give --resolver %s", quote(name), quote(server))
+		}
+		if info, err := os.Stat(name); err == nil && info.Mode().IsRegular() {
+			return usageError("%s is a file; to look up the names in it: sonde resolve - < %s", quote(name), quote(name))
+		}
+	}
+	if rate := o.names.rate; rate > 0 {
+		queries := rate * o.timeout.Seconds() // that may go in the time of one name
+		if queries < 4 {
+			return usageError("at --dns-rate %g a name takes longer than --timeout %s; raise one of them", rate, o.timeout)
+		}
+		// Two questions a name: no more names at a time than can be asked for in a quarter of their time, or our own
+		// queue would be what they fail for.
+		o.concurrency = min(o.concurrency, max(int(queries/8), 1))
+	}
 	return nil
 }
 
 // config says the options in the engine's terms.
 func (o *resolveOptions) config() engine.Config {
 	cfg := engine.Config{Concurrency: o.concurrency, Family: o.names.family(), ResolveTimeout: o.timeout, ResolverConfig: o.names.config(o.source)}
+	cfg.ResolverConfig.Whole = true
 	if pins := o.names.pins(); len(pins) > 0 {
 		cfg.ResolverConfig.Names = make(map[string][]netip.Addr, len(pins))
 		for _, p := range pins {
@@ -112,7 +133,7 @@ func resolve(opt *resolveOptions, std streams) error {
 	if err := opt.check(); err != nil {
 		return err
 	}
-	s := &resolveRun{opt: opt, bulk: bulk{opt: &opt.bulkOptions, std: std, name: "resolve", did: "looked up"}}
+	s := &resolveRun{opt: opt, bulk: bulk{opt: &opt.bulkOptions, std: std, name: "resolve", did: "looked up", each: "look-ups"}}
 	s.begin(progress.Names)
 	defer s.close()
 	if err := s.openInput(); err != nil {

@@ -23,7 +23,7 @@ func scan(opt *scanOptions, std streams) error {
 	if err := opt.check(); err != nil {
 		return err
 	}
-	s := &scanRun{opt: opt, bulk: bulk{opt: &opt.bulkOptions, std: std, name: "scan", did: "checked"}}
+	s := &scanRun{opt: opt, bulk: bulk{opt: &opt.bulkOptions, std: std, name: "scan", did: "checked", each: "checks"}}
 	s.begin(progress.Checks)
 	defer s.close()
 

@@ -94,6 +94,14 @@ func parseRate(s string) (float64, error) {
 	return rate, nil
 }
 
+func parseQueryRate(s string) (float64, error) {
+	rate, err := parseRate(s)
+	if err != nil {
+		return 0, errors.New("give queries a second, such as 500 or 0.5; 0 is no limit")
+	}
+	return rate, nil
+}
+
 var sizeUnits = []struct {
 	suffix string
 	bytes  int64

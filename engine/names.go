@@ -93,11 +93,15 @@ func (r *nameRun) work(t Target) {
 	}()
 	var res NameResult
 	for ok := true; ok; t, ok = r.take() {
-		r.engine.inFlight.Add(1)
-		r.lookUp(&res, t)
-		r.engine.inFlight.Add(-1)
-		r.emit(&res)
+		r.one(&res, t)
 	}
+}
+
+func (r *nameRun) one(res *NameResult, t Target) {
+	r.engine.inFlight.Add(1)
+	defer r.engine.inFlight.Add(-1)
+	r.lookUp(res, t)
+	r.emit(res)
 }
 
 // lookUp fills in the result. What this machine was short of is waited for, as long as a check may take, and is no time of the look-up.

@@ -251,7 +251,7 @@ func (w *record) tls(t *TLSInfo) {
 
 // server writes addresses without a string of their own; a URL may hold what has to be escaped.
 func (w *record) server(s resolver.Server) {
-	if s.Transport() == resolver.HTTPS {
+	if s.Transport() == resolver.HTTPS || s.Addr().Addr().Zone() != "" {
 		w.text("server", s.String())
 		return
 	}

@@ -29,7 +29,8 @@ type try struct {
 	stamp bool
 
 	plain, lower bool // asked once more without EDNS, without 0x20
-	tcp, again   bool // asked over TCP, and once more when the connection ended
+	tcp          bool // asked over TCP
+	ends         int  // connections that ended under it without an answer to anybody
 }
 
 // plan is one attempt to be made.

@@ -2,9 +2,13 @@ package resolver
 
 import (
 	"errors"
+	"net/netip"
 	"slices"
 	"time"
 )
+
+// maxEnds is how many connections that end without an answer to anybody are replaced for a question.
+const maxEnds = 3
 
 // judge acts on what came for one of the question's slots.
 func (a *ask) judge(ev event) {
@@ -26,12 +30,25 @@ func (a *ask) judge(ev event) {
 			sl.up.down(now)
 			a.reject(sl, ErrUnreachable, 0, ev, now)
 			return
-		case t.again:
+		case a.hasAnother(sl): // sent twice, and one of the two may yet be answered
+			a.dismiss(sl)
+			return
+		case t.ends >= maxEnds && !ev.progress:
 			a.reject(sl, ErrBadAnswer, 0, ev, now)
 			return
 		}
-		t.again = true // the server may close an idle connection just when a query goes out (RFC 7766 section 6.2.4)
-		a.once(plan{try: sl.try, plain: sl.plain, lower: sl.lower, channel: true}, now)
+		// The server may close a connection just when a query goes out (RFC 7766 section 6.2.4), and does so after so many answers: what
+		// it answered by then may be lost with the connection.
+		if !ev.progress {
+			t.ends++
+		}
+		p := plan{try: sl.try, plain: sl.plain, lower: sl.lower, channel: true}
+		if sl.counted {
+			sl.counted = false
+			sl.up.cutShort()
+		}
+		a.dismiss(sl)
+		a.once(p, now)
 	case unsent:
 		p := plan{try: sl.try}
 		a.retract(sl)
@@ -56,17 +73,31 @@ func (a *ask) give(sl *slot, now time.Time) {
 	a.once(p, now)
 }
 
+// hasAnother reports whether another attempt of the question at the slot's server, the same way, is waited for.
+func (a *ask) hasAnother(sl *slot) bool {
+	return slices.ContainsFunc(a.q.live, func(x *slot) bool { return x != sl && x.ask == a && x.try == sl.try && overChannel(x) })
+}
+
+// dismiss waits no longer for an attempt.
+func (a *ask) dismiss(sl *slot) {
+	q := a.q
+	q.live = slices.DeleteFunc(q.live, func(x *slot) bool { return x == sl })
+	if a.last == sl {
+		a.last = nil
+	}
+	q.release(sl)
+}
+
 // retract takes an attempt back that did not leave this machine.
 func (a *ask) retract(sl *slot) {
 	q := a.q
-	q.live = slices.DeleteFunc(q.live, func(x *slot) bool { return x == sl })
-	q.release(sl)
+	if a.last == sl {
+		a.resend = time.Time{}
+	}
+	a.dismiss(sl)
 	q.attempts--
 	a.sent--
 	q.r.stats.sent.Add(^uint64(0))
-	if a.last == sl {
-		a.last, a.resend = nil, time.Time{}
-	}
 }
 
 // once makes an attempt that the last answer asked for; when the server cannot be reached, the next one is asked.
@@ -105,10 +136,12 @@ func (a *ask) weigh(ev event, now time.Time) {
 	}
 	switch m.rcode {
 	case rcodeFormErr, rcodeNotImp, rcodeBadVers:
-		if !sl.plain && !t.plain {
-			t.plain = true
-			a.once(plan{try: sl.try, plain: true, lower: sl.lower, channel: overChannel(sl)}, now)
-			return
+		if !sl.plain {
+			if !t.plain {
+				t.plain = true
+				a.once(plan{try: sl.try, plain: true, lower: sl.lower, channel: overChannel(sl)}, now)
+			}
+			return // or the query without EDNS is under way
 		}
 	default:
 		sl.up.learn(sl.plain && t.plain, sl.lower && t.lower, now)
@@ -155,8 +188,19 @@ func (a *ask) follow(known int, now time.Time) {
 			return
 		}
 	}
-	if name == "" || absent(name) || loopback(name) { // these are never sent, whoever points at them
+	switch { // these are never sent, whoever points at them
+	case name == "":
+		a.finish(ErrNoAddress, nil)
+		return
+	case absent(name):
 		a.finish(ErrNXDomain, nil)
+		return
+	case loopback(name):
+		a.addrs = append(a.room[:0], netip.AddrFrom4([4]byte{127, 0, 0, 1}))
+		if a.qtype == typeAAAA {
+			a.addrs[0] = netip.IPv6Loopback()
+		}
+		a.finish(nil, nil)
 		return
 	}
 	a.drop()
@@ -246,6 +290,7 @@ func (a *ask) soFar(now time.Time) result {
 
 // finish ends the question.
 func (a *ask) finish(err, cause error) {
+	a.withdraw() // what it queued for is not needed any more
 	a.state, a.err, a.cause, a.resend = done, err, cause, time.Time{}
 	a.life = a.q.r.kept(err, a.ttl)
 	if !final(err) {

@@ -28,6 +28,8 @@ type event struct {
 	kernel bool
 	age    time.Duration
 	cause  error
+	// progress: of a connection that ended, that it had brought answers.
+	progress bool
 }
 
 // query is one look-up in progress: the A and the AAAA question, run by one goroutine at a time. It is pooled; no reader knows it any more

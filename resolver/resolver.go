@@ -23,7 +23,7 @@ type Config struct {
 	HTTPS HTTPSClient
 	// Rate bounds the queries to one server, a second. 0: no bound.
 	Rate float64
-	// Names are answered from here, before the hosts file and DNS: lower case, absolute without the final dot. The map is not to be changed.
+	// Names are answered from here, before all but IP literals: lower case, absolute without the final dot. The map is not to be changed.
 	Names map[string][]netip.Addr
 	// ResolvConf is a path; empty: /etc/resolv.conf. Read again when it changes. Missing: 127.0.0.1:53 is asked.
 	ResolvConf string
@@ -269,14 +269,13 @@ func (r *Resolver) lookUp(ctx context.Context, host string, family Family, set *
 	if !ok {
 		return Answer{Name: host, Local: true}, &Error{Name: host, Err: ErrBadName}
 	}
+	if addrs := r.cfg.Names[name]; addrs != nil {
+		return r.local(name, addrs, family, start)
+	}
 	if loopback(name) {
 		return r.local(name, []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.IPv6Loopback()}, family, start)
 	}
-	addrs := r.cfg.Names[name]
-	if addrs == nil {
-		addrs = r.hosts.get(start).byName[name]
-	}
-	if addrs != nil {
+	if addrs := r.hosts.get(start).byName[name]; addrs != nil {
 		return r.local(name, addrs, family, start)
 	}
 	if absent(name) {

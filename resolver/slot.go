@@ -80,7 +80,9 @@ type book struct {
 	slots map[uint16]*slot
 	used  [1 << 16 / 64]uint64
 	sent  int
-	shut  bool // no new slots; what carries the book closes when the last one goes
+	// answered: something came that was waited for.
+	answered bool
+	shut     bool // no new slots; what carries the book closes when the last one goes
 }
 
 // enter gives the slot an ID, writes it into the query and has readers find it. It reports false when the book is full or shut.
@@ -158,6 +160,7 @@ func (b *book) deliver(octets []byte, came arrival) bool {
 		}
 		ev.octets = newOctets(octets)
 	}
+	b.answered = true
 	if !sl.q.post(ev) {
 		ev.octets.free()
 	}
@@ -173,7 +176,7 @@ func (b *book) refuse(kind eventKind, cause error, except int) {
 	defer b.mu.Unlock()
 	for id, sl := range b.slots {
 		if int(id) != except {
-			sl.q.post(event{kind: kind, slot: sl, use: sl.use, cause: cause})
+			sl.q.post(event{kind: kind, slot: sl, use: sl.use, cause: cause, progress: b.answered})
 		}
 	}
 }

@@ -150,5 +150,5 @@ func untrusted(err error) bool {
 	var record tls.RecordHeaderError
 	var alert tls.AlertError
 	var name *net.DNSError
-	return errors.As(err, &certificate) || errors.As(err, &record) || errors.As(err, &alert) || errors.As(err, &name)
+	return errors.As(err, &certificate) || errors.As(err, &record) || errors.As(err, &alert) || errors.As(err, &name) && name.IsNotFound
 }

@@ -1,6 +1,7 @@
 package resolver
 
 import (
+	"context"
 	"crypto/tls"
 	"encoding/binary"
 	"errors"
@@ -22,6 +23,7 @@ type stream struct {
 	up   *upstream
 	out  chan []byte   // queries to write, with their length
 	open atomic.Bool   // the connection stands
+	conn net.Conn      // nil until it stands; guarded by the book's lock
 	why  error         // it ended; guarded by the book's lock
 	done chan struct{} // closed by fail
 }
@@ -43,8 +45,12 @@ func (st *stream) run() {
 		st.fail(err)
 		return
 	}
-	defer conn.Close() // wakes the reader
-	st.open.Store(true)
+	if !st.stand(conn) {
+		return
+	}
+	// A peer that reads nothing must not hold up Close.
+	stop := context.AfterFunc(st.up.r.life, func() { st.fail(ErrClosed) })
+	defer stop()
 	if !st.up.r.start(func() { st.listen(conn) }) {
 		st.fail(ErrClosed)
 		return
@@ -166,6 +172,37 @@ func (st *stream) fail(cause error) {
 	default:
 		close(st.done)
 	}
+	conn := st.conn
 	st.mu.Unlock()
+	if conn != nil {
+		conn.Close() // wakes who reads and who writes
+		cause = &ended{cause}
+	}
 	st.refuse(broken, cause, nobody)
+}
+
+// ended is the end of a connection that stood. It is not the errno that it says: a reset says nothing about the server but that this
+// connection is over.
+type ended struct{ cause error }
+
+func (e *ended) Error() string {
+	if e.cause == nil {
+		return "the connection ended"
+	}
+	return "the connection ended: " + e.cause.Error()
+}
+
+// stand notes that the connection stands. It reports false, and closes it, when the stream has ended meanwhile.
+func (st *stream) stand(conn net.Conn) bool {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	select {
+	case <-st.done:
+		conn.Close()
+		return false
+	default:
+	}
+	st.conn = conn
+	st.open.Store(true)
+	return true
 }

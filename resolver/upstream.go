@@ -192,7 +192,8 @@ func (u *upstream) wake() {
 	if u.alarm != nil || u.r.life.Err() != nil { // after Close nobody is granted anything
 		return
 	}
-	u.alarm = time.AfterFunc(time.Duration(float64(time.Second)/float64(u.limiter.Limit())), func() {
+	interval := time.Duration(min(float64(time.Second)/float64(u.limiter.Limit()), float64(time.Hour)))
+	u.alarm = time.AfterFunc(interval, func() {
 		u.mu.Lock()
 		defer u.mu.Unlock()
 		if u.alarm != nil {
@@ -362,6 +363,16 @@ func (u *upstream) isDown(now time.Time) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	return now.Before(u.downUntil)
+}
+
+// cutShort notes that a connection ended before a query on it was answered, as one does on which too many were sent, and frees its place.
+func (u *upstream) cutShort() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.inFlight--
+	u.lost++
+	u.adjust()
+	u.grant()
 }
 
 // talks reports whether the server answered anything since.

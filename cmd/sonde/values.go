@@ -96,7 +96,7 @@ func parseRate(s string) (float64, error) {
 
 func parseQueryRate(s string) (float64, error) {
 	rate, err := parseRate(s)
-	if err != nil {
+	if err != nil || rate > 0 && rate < 0.001 {
 		return 0, errors.New("give queries a second, such as 500 or 0.5; 0 is no limit")
 	}
 	return rate, nil

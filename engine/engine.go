@@ -223,8 +223,9 @@ func (e *Engine) end(s *session) {
 	e.users.Done()
 }
 
-// stopping reports whether nothing further may start.
-func (s *session) stopping() bool { return s.taking.Err() != nil }
+// stopping reports whether nothing further may start. ctx ends a moment before taking, which is its child: what
+// ended with it must not make room for others in between.
+func (s *session) stopping() bool { return s.ctx.Err() != nil || s.taking.Err() != nil }
 
 func (e *Engine) isClosed() bool {
 	e.mu.Lock()

@@ -102,7 +102,11 @@ func (a *ask) reset(qtype uint16, fqdn string, on bool) {
 func (a *ask) forget() { a.reset(0, "", false) }
 
 // fill takes the outcome from the cache instead of asking.
-func (a *ask) fill(e *entry, out *FamilyOutcome, now time.Time) {
+func (a *ask) fill(e *entry, now time.Time) {
+	out := &e.answer.A
+	if a.qtype == typeAAAA {
+		out = &e.answer.AAAA
+	}
 	a.state, a.addrs, a.chain = done, e.answer.Addrs, e.answer.CNAME
 	a.rcode, a.err, a.server = out.RCode, out.Err, out.Server
 	a.life = e.expires.Sub(now)

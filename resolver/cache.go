@@ -15,6 +15,7 @@ const (
 
 // key is one question to one set of servers, while the hosts file says one thing.
 type key struct {
+	hash   uint64 // of the name
 	name   string
 	family Family
 	set    uint32
@@ -27,7 +28,13 @@ func (k key) of(family Family) key {
 	return k
 }
 
-// entry is the outcome of a look-up, shared by everyone who waited for it and, while it lives, kept in the cache. It does not change.
+// id is what a shard finds the key's entry by. Two keys may have the same one.
+func (k *key) id() uint64 {
+	return k.hash ^ (uint64(k.set)<<32|uint64(k.hosts)<<2|uint64(k.family))*0x9E3779B97F4A7C15 // the golden ratio, to spread them
+}
+
+// entry is a look-up: under way, for others to join, and then its outcome, shared by everyone who waited for it and, while it lives, kept
+// in the cache. A landed entry does not change.
 type entry struct {
 	answer  Answer // as the one sees it who asked
 	err     *Error // nil for a success
@@ -35,6 +42,7 @@ type entry struct {
 	life    time.Duration
 
 	key        key
+	flight     // guarded by the shard
 	expires    time.Time
 	used       bool   // since it was last looked at for eviction; guarded by the shard
 	prev, next *entry // guarded by the shard
@@ -50,15 +58,15 @@ func (e *entry) keep(addrs []netip.Addr) []netip.Addr {
 	return e.room[:n:n]
 }
 
-// shard is a part of the cache: entries in the order in which they came, and the look-ups that are under way. The oldest leaves when there
+// shard is a part of the cache: the look-ups that are under way, and entries in the order in which they came. The oldest leaves when there
 // are too many, but one that was used since goes to the end of the row instead (CLOCK, "second chance").
 type shard struct {
 	mu      sync.Mutex
-	entries map[key]*entry
-	flights map[key]*flight
-	limit   int
-	halves  bool  // an entry of one family was kept here once
-	ring    entry // ring.next came last, ring.prev first
+	entries map[uint64]*entry // by the id of their key
+	kept    int               // of them, the landed
+	limit   int               // of kept
+	halves  bool              // an entry of one family was kept here once
+	ring    entry             // ring.next came last, ring.prev first
 }
 
 // cache holds outcomes for their TTL on the monotonic clock, at most so many. Every name has one shard for all its keys.
@@ -76,61 +84,106 @@ func newCache(entries int) *cache {
 	c := &cache{seed: maphash.MakeSeed(), shards: make([]shard, n)}
 	for i := range c.shards {
 		sh := &c.shards[i]
-		sh.entries, sh.flights = map[key]*entry{}, map[key]*flight{}
+		sh.entries = map[uint64]*entry{}
 		sh.limit = max(entries, 0) / n
 		sh.ring.prev, sh.ring.next = &sh.ring, &sh.ring
 	}
 	return c
 }
 
-// shard returns the part that the name belongs to.
-func (c *cache) shard(name string) *shard {
-	return &c.shards[maphash.String(c.seed, name)%uint64(len(c.shards))]
+// key returns the key of a question.
+func (c *cache) key(name string, family Family, set, hosts uint32) key {
+	return key{hash: maphash.String(c.seed, name), name: name, family: family, set: set, hosts: hosts}
 }
 
-// get returns the entry of k if it still lives. The caller holds the lock.
-func (sh *shard) get(k key, now time.Time) *entry {
-	e := sh.entries[k]
-	if e == nil {
+// shard returns the part that the key's name belongs to.
+func (c *cache) shard(k *key) *shard { return &c.shards[k.hash%uint64(len(c.shards))] }
+
+// find returns the entry of k: one that lives, or one under way. The caller holds the lock.
+func (sh *shard) find(k *key, now time.Time) *entry {
+	e := sh.entries[k.id()]
+	switch {
+	case e == nil || e.key != *k:
 		return nil
-	}
-	if !now.Before(e.expires) {
-		sh.unlink(e)
-		delete(sh.entries, k)
+	case !e.landed:
+		return e
+	case !now.Before(e.expires):
+		sh.remove(e)
 		return nil
 	}
 	e.used = true
 	return e
 }
 
-// put keeps e for its life. What lives for no time at all is not kept: it serves only those who wait already. The caller holds the lock.
-func (sh *shard) put(k key, e *entry, now time.Time) {
+// get returns the entry of k if it has landed and still lives. The caller holds the lock.
+func (sh *shard) get(k *key, now time.Time) *entry {
+	if e := sh.find(k, now); e != nil && e.landed {
+		return e
+	}
+	return nil
+}
+
+// list has others find an entry that is under way. It has no place where the id is that of another key: nobody joins it then, and it is
+// not kept. The caller holds the lock.
+func (sh *shard) list(e *entry) {
+	id := e.key.id()
+	if e.listed = sh.entries[id] == nil; e.listed {
+		sh.entries[id] = e
+	}
+}
+
+// unlist takes an entry off that did not land. The caller holds the lock.
+func (sh *shard) unlist(e *entry) {
+	if e.listed {
+		e.listed = false
+		delete(sh.entries, e.key.id())
+	}
+}
+
+// keep keeps an entry that has just landed for its life. What lives for no time at all is not kept: it serves only those who wait
+// already. The caller holds the lock.
+func (sh *shard) keep(e *entry, now time.Time) {
 	if e.life <= 0 || sh.limit == 0 {
+		sh.unlist(e)
+	}
+	e.landed = true
+	if !e.listed {
 		return
 	}
-	if old := sh.entries[k]; old != nil {
-		sh.unlink(old)
-	} else if len(sh.entries) >= sh.limit {
+	if sh.kept >= sh.limit {
 		sh.evict()
 	}
-	e.key, e.expires = k, now.Add(e.life)
-	sh.halves = sh.halves || k.family != Any
-	sh.entries[k] = e
+	e.expires = now.Add(e.life)
+	sh.halves = sh.halves || e.key.family != Any
+	sh.kept++
 	sh.link(e)
+}
+
+// put keeps an entry that was not listed, in place of what was known before; what is under way stays. The caller holds the lock.
+func (sh *shard) put(e *entry, now time.Time) {
+	if old := sh.get(&e.key, now); old != nil {
+		sh.remove(old)
+	}
+	sh.list(e)
+	sh.keep(e, now)
 }
 
 // evict makes room for one entry. Each turn takes one use away, so it ends.
 func (sh *shard) evict() {
-	for {
+	for sh.ring.prev.used {
 		oldest := sh.ring.prev
-		sh.unlink(oldest)
-		if !oldest.used {
-			delete(sh.entries, oldest.key)
-			return
-		}
 		oldest.used = false
+		sh.unlink(oldest)
 		sh.link(oldest)
 	}
+	sh.remove(sh.ring.prev)
+}
+
+// remove takes out an entry that was kept.
+func (sh *shard) remove(e *entry) {
+	sh.unlink(e)
+	sh.kept--
+	sh.unlist(e)
 }
 
 func (sh *shard) link(e *entry) {
@@ -148,7 +201,7 @@ func (c *cache) len() int {
 	n := 0
 	for i := range c.shards {
 		c.shards[i].mu.Lock()
-		n += len(c.shards[i].entries)
+		n += c.shards[i].kept
 		c.shards[i].mu.Unlock()
 	}
 	return n
@@ -171,8 +224,8 @@ func (e *entry) fresh(start time.Time, shared bool) (Answer, error) {
 }
 
 // peek answers for a name as it is written, if it is in the cache like that.
-func (c *cache) peek(k key, now time.Time, a *Answer) (found bool, err error) {
-	sh := c.shard(k.name)
+func (c *cache) peek(k *key, now time.Time, a *Answer) (found bool, err error) {
+	sh := c.shard(k)
 	sh.mu.Lock()
 	e := sh.get(k, now)
 	sh.mu.Unlock()

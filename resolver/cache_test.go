@@ -11,18 +11,25 @@ import (
 	"github.com/miekg/dns"
 )
 
-func entryFor(life time.Duration) *entry {
-	return &entry{life: life, answer: Answer{TTL: life, A: FamilyOutcome{Asked: true, TTL: life + time.Second}}}
+func entryFor(k key, life time.Duration) *entry {
+	return &entry{key: k, life: life, answer: Answer{TTL: life, A: FamilyOutcome{Asked: true, TTL: life + time.Second}}}
+}
+
+// kept returns what the cache has for the question.
+func kept(r *Resolver, name string, family Family) *entry {
+	k := r.key(name, family, r.conf.get(time.Now()), time.Now())
+	return r.cache.shard(&k).get(&k, time.Now())
 }
 
 func TestEntryLivesForItsTTL(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCache(100)
-		sh, k := c.shard("a.example"), key{name: "a.example"}
-		sh.put(k, entryFor(10*time.Second), time.Now())
+		k := c.key("a.example", Any, 0, 0)
+		sh := c.shard(&k)
+		sh.put(entryFor(k, 10*time.Second), time.Now())
 		time.Sleep(4 * time.Second)
 		now := time.Now()
-		e := sh.get(k, now)
+		e := sh.get(&k, now)
 		if e == nil {
 			t.Fatal("gone before its time")
 		}
@@ -31,11 +38,11 @@ func TestEntryLivesForItsTTL(t *testing.T) {
 			t.Errorf("%+v, %v", a, err)
 		}
 		time.Sleep(6*time.Second - 1)
-		if sh.get(k, time.Now()) == nil {
+		if sh.get(&k, time.Now()) == nil {
 			t.Error("gone before its time")
 		}
 		time.Sleep(time.Nanosecond)
-		if sh.get(k, time.Now()) != nil || c.len() != 0 {
+		if sh.get(&k, time.Now()) != nil || c.len() != 0 {
 			t.Error("there after its time")
 		}
 	})
@@ -43,8 +50,9 @@ func TestEntryLivesForItsTTL(t *testing.T) {
 
 func TestNoLifeIsNotKept(t *testing.T) {
 	c := newCache(100)
-	sh, k := c.shard("a.example"), key{name: "a.example"}
-	sh.put(k, entryFor(0), time.Now())
+	k := c.key("a.example", Any, 0, 0)
+	sh := c.shard(&k)
+	sh.put(entryFor(k, 0), time.Now())
 	if c.len() != 0 {
 		t.Error("an entry with TTL 0 was kept")
 	}
@@ -55,25 +63,29 @@ func TestCacheIsBoundedAndForgetsTheLeastUsed(t *testing.T) {
 	for _, size := range []int{1, 2, 100, 1000, 8192} {
 		c := newCache(size)
 		for i := range 3 * size {
-			name := fmt.Sprint("n", i)
-			c.shard(name).put(key{name: name}, entryFor(time.Hour), now)
+			k := c.key(fmt.Sprint("n", i), Any, 0, 0)
+			c.shard(&k).put(entryFor(k, time.Hour), now)
 		}
 		if n := c.len(); n > size || n < size*9/10 {
 			t.Errorf("%d entries in a cache for %d", n, size)
 		}
 	}
 	c := newCache(2)
-	sh := c.shard("")
+	sh := &c.shards[0]
+	has := func(name string) bool {
+		k := c.key(name, Any, 0, 0)
+		return sh.get(&k, now) != nil
+	}
 	for _, name := range []string{"a", "b", "a", "c"} {
-		if sh.get(key{name: name}, now) == nil {
-			sh.put(key{name: name}, entryFor(time.Hour), now)
+		if !has(name) {
+			sh.put(entryFor(c.key(name, Any, 0, 0), time.Hour), now)
 		}
 	}
-	if sh.get(key{name: "a"}, now) == nil || sh.get(key{name: "b"}, now) != nil || sh.get(key{name: "c"}, now) == nil {
+	if !has("a") || has("b") || !has("c") {
 		t.Error("forgot another one than the least used")
 	}
 	none := newCache(-1)
-	none.shard("a").put(key{name: "a"}, entryFor(time.Hour), now)
+	none.shards[0].put(entryFor(none.key("a", Any, 0, 0), time.Hour), now)
 	if none.len() != 0 {
 		t.Error("a cache where none was wanted")
 	}
@@ -81,10 +93,58 @@ func TestCacheIsBoundedAndForgetsTheLeastUsed(t *testing.T) {
 
 func TestKeyIncludesTheServers(t *testing.T) {
 	c, now := newCache(10), time.Now()
-	sh := c.shard("a.example")
-	sh.put(key{name: "a.example", set: 1}, entryFor(time.Hour), now)
-	if sh.get(key{name: "a.example", set: 2}, now) != nil {
-		t.Error("an answer of other servers")
+	k := c.key("a.example", Any, 1, 1)
+	sh := c.shard(&k)
+	sh.put(entryFor(k, time.Hour), now)
+	for _, other := range []key{c.key("a.example", Any, 2, 1), c.key("a.example", Any, 1, 2), c.key("a.example", IPv4, 1, 1)} {
+		if c.shard(&other) != sh || sh.get(&other, now) != nil {
+			t.Error("an answer of other servers, another hosts file, another question")
+		}
+	}
+	if sh.get(&k, now) == nil {
+		t.Error("no answer of its own")
+	}
+}
+
+// Two keys with one id: the second is never taken for the first, and goes without the cache.
+func TestKeysThatShareAnIDAreNotConfused(t *testing.T) {
+	c, now := newCache(10), time.Now()
+	a, b := c.key("a.example", IPv4, 1, 1), c.key("b.example", IPv4, 1, 1)
+	b.hash = a.hash
+	sh := c.shard(&a)
+	sh.put(entryFor(a, time.Hour), now)
+	if sh.get(&b, now) != nil {
+		t.Error("b has the answer of a")
+	}
+	under := &entry{key: b, life: time.Hour}
+	sh.list(under)
+	if sh.find(&b, now) != nil || sh.find(&a, now) == nil {
+		t.Error("b, under way, was listed in a's place")
+	}
+	sh.land(under, now)
+	if c.len() != 1 || sh.get(&a, now) == nil || sh.get(&b, now) != nil {
+		t.Error("b, landed, was kept in a's place")
+	}
+	sh.put(entryFor(b, time.Hour), now)
+	if c.len() != 1 || sh.get(&a, now) == nil {
+		t.Error("b was put in a's place")
+	}
+}
+
+// A half that becomes known does not take the place of a look-up under way for it, whose waiters would be lost.
+func TestWhatIsUnderWayIsNotReplaced(t *testing.T) {
+	c, now := newCache(10), time.Now()
+	k := c.key("a.example", IPv4, 1, 1)
+	sh := c.shard(&k)
+	e := &entry{key: k, life: time.Hour}
+	sh.list(e)
+	sh.put(entryFor(k, time.Minute), now)
+	if sh.find(&k, now) != e || c.len() != 0 {
+		t.Fatal("the look-up under way was replaced")
+	}
+	sh.land(e, now)
+	if sh.get(&k, now) != e || c.len() != 1 {
+		t.Error("it was not kept when it landed")
 	}
 }
 
@@ -118,8 +178,7 @@ func TestWhatIsKept(t *testing.T) {
 			if !errors.Is(err, tt.err) || first.Cached {
 				t.Fatalf("%+v, %v", first, err)
 			}
-			sh := r.cache.shard("a.example")
-			e := sh.get(r.key("a.example", IPv4, r.conf.get(time.Now()), time.Now()), time.Now())
+			e := kept(r, "a.example", IPv4)
 			if (e != nil) != (tt.life > 0) || e != nil && e.life != tt.life {
 				t.Fatalf("kept: %+v, want for %v", e, tt.life)
 			}
@@ -163,7 +222,7 @@ func TestNameInTheCacheIsNotTheCallersMemory(t *testing.T) {
 	r := newTest(t, s)
 	line := []byte("a.example and a long line after it")
 	mustLookUp(t, r, string(line[:9]), IPv4, "192.0.2.1")
-	e := r.cache.shard("a.example").get(r.key("a.example", IPv4, r.conf.get(time.Now()), time.Now()), time.Now())
+	e := kept(r, "a.example", IPv4)
 	if e == nil || e.answer.Name != "a.example" || e.key.name != "a.example" {
 		t.Errorf("%+v", e)
 	}

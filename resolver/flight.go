@@ -6,20 +6,22 @@ import (
 	"time"
 )
 
-// flight is a look-up under way that others may join. It is guarded by its shard.
+// flight is the part of an entry that others join while it is under way. It is guarded by the shard.
 type flight struct {
+	listed  bool // found by its key
+	landed  bool // the outcome is there
 	waiters int
-	done    chan struct{} // closed when result is there; made by the first who joins
+	done    chan struct{} // closed when the outcome is there; made by the first who joins
 	stop    chan struct{} // closed by the last waiter who leaves; made when the look-up no longer runs in a waiter's goroutine
-	result  *entry
 }
 
-// ask is the way through cache and flights for a name that DNS is to be asked for.
+// ask is the way through the cache for a name that DNS is to be asked for.
 func (r *Resolver) ask(ctx context.Context, name string, family Family, set *servers, start, until time.Time) (Answer, error) {
-	sh := r.cache.shard(name)
 	k := r.key(name, family, set, start)
+	sh := r.cache.shard(&k)
 	sh.mu.Lock()
-	if e := sh.get(k, start); e != nil {
+	e := sh.find(&k, start)
+	if e != nil && e.landed {
 		sh.mu.Unlock()
 		var a Answer
 		err := e.cached(start, &a)
@@ -29,25 +31,25 @@ func (r *Resolver) ask(ctx context.Context, name string, family Family, set *ser
 		sh.mu.Unlock()
 		return Answer{Name: name}, &Error{Name: name, Err: err, Cause: ctx.Err()}
 	}
-	if f := sh.flights[k]; f != nil {
-		f.waiters++
-		if f.done == nil {
-			f.done = make(chan struct{})
+	if e != nil {
+		e.waiters++
+		if e.done == nil {
+			e.done = make(chan struct{})
 		}
 		sh.mu.Unlock()
-		return r.join(ctx, sh, k, f, start, until)
+		return r.join(ctx, sh, e, start, until)
 	}
 	fqdn := name + "." // a copy: the caller's string may be a small part of a large buffer
 	k.name = fqdn[:len(name)]
-	f := &flight{waiters: 1}
-	sh.flights[k] = f
+	e = &entry{key: k, flight: flight{waiters: 1}}
+	sh.list(e)
 	q := newQuery(r, set, fqdn, family, start.Add(r.cfg.timeout()))
 	if family == Any {
-		q.recall(sh, k, start)
+		q.recall(sh, &k, start)
 	}
 	sh.mu.Unlock()
 	q.begin(start)
-	return r.lead(ctx, sh, k, f, q, start, until)
+	return r.lead(ctx, sh, e, q, start, until)
 }
 
 // expired returns why nothing is to be asked any more.
@@ -70,123 +72,124 @@ func reason(ctx context.Context) error {
 }
 
 // recall fills in a family that the cache knows on its own. The caller holds the shard's lock.
-func (q *query) recall(sh *shard, k key, now time.Time) {
+func (q *query) recall(sh *shard, k *key, now time.Time) {
 	if !sh.halves {
 		return
 	}
-	if e := sh.get(k.of(IPv4), now); e != nil {
-		q.asks[0].fill(e, &e.answer.A, now)
-	}
-	if e := sh.get(k.of(IPv6), now); e != nil {
-		q.asks[1].fill(e, &e.answer.AAAA, now)
+	for i, family := range [...]Family{IPv4, IPv6} {
+		half := k.of(family)
+		if e := sh.get(&half, now); e != nil {
+			q.asks[i].fill(e, now)
+		}
 	}
 }
 
 // lead runs the look-up in the goroutine of the caller who started it. When that one leaves and others wait, a goroutine runs it on.
-func (r *Resolver) lead(ctx context.Context, sh *shard, k key, f *flight, q *query, start, until time.Time) (Answer, error) {
+func (r *Resolver) lead(ctx context.Context, sh *shard, e *entry, q *query, start, until time.Time) (Answer, error) {
 	switch q.run(ctx.Done(), until) {
 	case settled:
-		return r.land(sh, k, f, q).fresh(start, false)
+		r.land(sh, e, q)
+		return e.fresh(start, false)
 	case closed:
-		r.ground(sh, k, f, q)
-		return Answer{Name: k.name}, &Error{Name: k.name, Err: ErrClosed}
+		r.ground(sh, e, q)
+		return Answer{Name: e.key.name}, &Error{Name: e.key.name, Err: ErrClosed}
 	}
+	canceled := ctx.Err() != nil
 	sh.mu.Lock()
-	f.waiters--
-	alone := f.waiters == 0
-	if alone {
-		delete(sh.flights, k)
-	} else {
-		f.stop = make(chan struct{})
+	e.waiters--
+	alone := e.waiters == 0
+	switch {
+	case !alone:
+		e.stop = make(chan struct{})
+	case canceled:
+		sh.unlist(e)
 	}
 	sh.mu.Unlock()
-	if ctx.Err() == nil && alone { // the deadline: what is known by now is the outcome
-		return r.land(sh, k, f, q).fresh(start, false)
+	if alone && !canceled { // the deadline: what is known by now is the outcome
+		r.land(sh, e, q)
+		return e.fresh(start, false)
 	}
-	e := q.outcome(time.Now())
+	mine := &entry{key: e.key}
+	q.outcome(mine, time.Now())
 	if alone {
 		q.free()
-	} else if !r.start(func() { r.carryOn(sh, k, f, q) }) {
-		r.ground(sh, k, f, q)
+	} else if !r.start(func() { r.carryOn(sh, e, q) }) {
+		r.ground(sh, e, q)
 	}
-	answer, err := e.fresh(start, false)
-	if ctx.Err() != nil {
-		err = &Error{Name: k.name, Err: reason(ctx), Server: answer.Server, Cause: ctx.Err()}
+	answer, err := mine.fresh(start, false)
+	if canceled {
+		err = &Error{Name: e.key.name, Err: reason(ctx), Server: answer.Server, Cause: ctx.Err()}
 	}
 	return answer, err
 }
 
 // carryOn runs a look-up whose first caller has left.
-func (r *Resolver) carryOn(sh *shard, k key, f *flight, q *query) {
-	switch q.run(f.stop, q.deadline) {
+func (r *Resolver) carryOn(sh *shard, e *entry, q *query) {
+	switch q.run(e.stop, q.deadline) {
 	case settled:
-		r.land(sh, k, f, q)
+		r.land(sh, e, q)
 	case left:
-		q.free() // the last waiter took the flight off
+		q.free() // the last waiter took the entry off
 	case closed:
-		r.ground(sh, k, f, q)
+		r.ground(sh, e, q)
 	}
 }
 
-// land ends a flight: its outcome goes to those who wait and into the cache.
-func (r *Resolver) land(sh *shard, k key, f *flight, q *query) *entry {
+// land ends a look-up: its outcome goes to those who wait and into the cache.
+func (r *Resolver) land(sh *shard, e *entry, q *query) {
 	now := time.Now()
-	e := q.outcome(now)
+	q.outcome(e, now)
 	halves := q.halves(e, now)
 	q.free()
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	sh.put(k, e, now)
-	for i, half := range halves {
+	for _, half := range halves {
 		if half != nil {
-			sh.put(k.of(Family(i)+IPv4), half, now)
+			sh.put(half, now)
 		}
 	}
-	f.end(sh, k, e)
-	return e
+	sh.land(e, now)
 }
 
-// ground ends a flight because the resolver is closed.
-func (r *Resolver) ground(sh *shard, k key, f *flight, q *query) {
+// ground ends a look-up because the resolver is closed.
+func (r *Resolver) ground(sh *shard, e *entry, q *query) {
 	q.free()
+	e.answer, e.err = Answer{Name: e.key.name}, &Error{Name: e.key.name, Err: ErrClosed}
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	f.end(sh, k, &entry{answer: Answer{Name: k.name}, err: &Error{Name: k.name, Err: ErrClosed}})
+	sh.land(e, time.Time{})
 }
 
-// end takes the flight off and wakes everyone. The caller holds the lock.
-func (f *flight) end(sh *shard, k key, e *entry) {
-	if sh.flights[k] == f {
-		delete(sh.flights, k)
-	}
-	f.result = e
-	if f.done != nil {
-		close(f.done)
+// land keeps an entry whose outcome is there, and wakes everyone. The caller holds the lock.
+func (sh *shard) land(e *entry, now time.Time) {
+	sh.keep(e, now)
+	if e.done != nil {
+		close(e.done)
 	}
 }
 
 var timerPool = sync.Pool{New: func() any { return time.NewTimer(time.Hour) }}
 
 // join waits for a look-up that another caller started.
-func (r *Resolver) join(ctx context.Context, sh *shard, k key, f *flight, start, until time.Time) (Answer, error) {
+func (r *Resolver) join(ctx context.Context, sh *shard, e *entry, start, until time.Time) (Answer, error) {
 	timer := timerPool.Get().(*time.Timer)
 	timer.Reset(until.Sub(start))
 	defer func() { timer.Stop(); timerPool.Put(timer) }()
 	var err error
 	select {
-	case <-f.done:
-		return f.result.fresh(start, true)
+	case <-e.done:
+		return e.fresh(start, true)
 	case <-timer.C:
 		err = ErrTimeout
 	case <-ctx.Done():
 		err = reason(ctx)
 	}
 	sh.mu.Lock()
-	f.waiters--
-	if f.waiters == 0 && f.stop != nil && f.result == nil {
-		close(f.stop) // f.end was not there yet, so the flight is still the one in the map
-		delete(sh.flights, k)
+	e.waiters--
+	if e.waiters == 0 && e.stop != nil && !e.landed {
+		close(e.stop)
+		sh.unlist(e)
 	}
 	sh.mu.Unlock()
-	return Answer{Name: k.name, Shared: true}, &Error{Name: k.name, Err: err, Cause: ctx.Err()}
+	return Answer{Name: e.key.name, Shared: true}, &Error{Name: e.key.name, Err: err, Cause: ctx.Err()}
 }

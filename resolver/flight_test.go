@@ -11,14 +11,13 @@ import (
 
 // waitFor waits until a flight for a.example has so many waiters.
 func waitFor(r *Resolver, waiters int) {
-	sh := r.cache.shard("a.example")
 	k := r.key("a.example", IPv4, r.conf.get(time.Now()), time.Now())
+	sh := r.cache.shard(&k)
 	for {
 		sh.mu.Lock()
-		f := sh.flights[k]
 		n := 0
-		if f != nil {
-			n = f.waiters
+		if e := sh.find(&k, time.Now()); e != nil && !e.landed {
+			n = e.waiters
 		}
 		sh.mu.Unlock()
 		if n == waiters {

@@ -27,7 +27,8 @@ func TestQueryThatDoesNotLeaveIsALocalMatter(t *testing.T) {
 	if end := q.run(nil, q.deadline); end != settled {
 		t.Fatal(end)
 	}
-	e := q.outcome(time.Now())
+	e := new(entry)
+	q.outcome(e, time.Now())
 	if err := e.error(); !errors.Is(err, ErrLocal) || !errors.Is(err, net.ErrClosed) || e.answer.Attempts != 0 || e.life != 0 {
 		t.Errorf("%+v, %v", e.answer, err)
 	}

@@ -251,10 +251,10 @@ func (q *query) release(sl *slot) {
 }
 
 // outcome merges both questions into what the look-up came to if it ended now.
-func (q *query) outcome(now time.Time) *entry {
+func (q *query) outcome(e *entry, now time.Time) {
 	a, b := q.asks[0].soFar(now), q.asks[1].soFar(now)
 	by := decisive(&a, &b)
-	e := &entry{life: maxTTL}
+	e.life = maxTTL
 	e.answer = Answer{Name: q.name, Addrs: e.keep(q.r.order.arrange(a.addrs, b.addrs, now)), CNAME: by.chain, Server: by.server, RCode: by.rcode,
 		TTL: by.ttl, A: a.outcome(), AAAA: b.outcome(), Attempts: q.attempts, Queued: max(q.asks[0].queued, q.asks[1].queued)}
 	for _, x := range [...]*result{&a, &b} {
@@ -278,7 +278,6 @@ func (q *query) outcome(now time.Time) *entry {
 	if by.err != nil {
 		e.err = &Error{Name: q.name, Err: by.err, Server: by.server, RCode: by.rcode, Cause: by.cause}
 	}
-	return e
 }
 
 // halves returns, by family, what is worth keeping on its own because the other family's result spoils the whole: addresses whose AAAA
@@ -292,7 +291,7 @@ func (q *query) halves(whole *entry, now time.Time) (by [2]*entry) {
 		if x.life <= whole.life {
 			continue
 		}
-		half := &entry{life: x.life, answer: Answer{Name: q.name, CNAME: x.chain, Server: x.server, RCode: x.rcode, TTL: x.ttl}}
+		half := &entry{key: whole.key.of(Family(i) + IPv4), life: x.life, answer: Answer{Name: q.name, CNAME: x.chain, Server: x.server, RCode: x.rcode, TTL: x.ttl}}
 		if i == 0 {
 			half.answer.Addrs, half.answer.A = half.keep(q.r.order.arrange(x.addrs, nil, now)), x.outcome()
 		} else {

@@ -217,7 +217,8 @@ func (r *Resolver) LookUp(ctx context.Context, host string, family Family, deadl
 	start := r.now()
 	set := r.conf.get(start)
 	if !r.cfg.Search {
-		if found, err := r.cache.peek(r.key(host, family, set, start), start, &a); found {
+		k := r.key(host, family, set, start)
+		if found, err := r.cache.peek(&k, start, &a); found {
 			return a, err
 		}
 	}
@@ -239,7 +240,7 @@ func (r *Resolver) now() time.Time { return r.epoch.Add(time.Since(r.epoch)) }
 
 // key is what the cache knows the question by.
 func (r *Resolver) key(name string, family Family, set *servers, now time.Time) key {
-	return key{name: name, family: family, set: set.id, hosts: r.hosts.get(now).id}
+	return r.cache.key(name, family, set.id, r.hosts.get(now).id)
 }
 
 // search tries the names of the search list until one of them exists.

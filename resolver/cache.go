@@ -207,9 +207,9 @@ func (c *cache) len() int {
 	return n
 }
 
-// fresh returns the answer for a caller who waited since start.
-func (e *entry) fresh(start time.Time, shared bool) (Answer, error) {
-	a := e.answer
+// fresh fills in the answer for a caller who waited since start.
+func (e *entry) fresh(start time.Time, shared bool, a *Answer) error {
+	*a = e.answer
 	a.Shared = shared
 	if !a.Arrived.IsZero() {
 		if a.Arrived.Before(start) { // it was on its way to the look-up that this one joined
@@ -220,7 +220,7 @@ func (e *entry) fresh(start time.Time, shared bool) (Answer, error) {
 	if !e.firstAt.IsZero() {
 		a.First = max(e.firstAt.Sub(start), 0)
 	}
-	return a, e.error()
+	return e.error()
 }
 
 // peek answers for a name as it is written, if it is in the cache like that.

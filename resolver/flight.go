@@ -16,20 +16,19 @@ type flight struct {
 }
 
 // ask is the way through the cache for a name that DNS is to be asked for.
-func (r *Resolver) ask(ctx context.Context, name string, family Family, set *servers, start, until time.Time) (Answer, error) {
+func (r *Resolver) ask(ctx context.Context, a *Answer, name string, family Family, set *servers, start, until time.Time) error {
 	k := r.key(name, family, set, start)
 	sh := r.cache.shard(&k)
 	sh.mu.Lock()
 	e := sh.find(&k, start)
 	if e != nil && e.landed {
 		sh.mu.Unlock()
-		var a Answer
-		err := e.cached(start, &a)
-		return a, err
+		return e.cached(start, a)
 	}
 	if err := expired(ctx, start, until); err != nil {
 		sh.mu.Unlock()
-		return Answer{Name: name}, &Error{Name: name, Err: err, Cause: ctx.Err()}
+		*a = Answer{Name: name}
+		return &Error{Name: name, Err: err, Cause: ctx.Err()}
 	}
 	if e != nil {
 		e.waiters++
@@ -37,7 +36,7 @@ func (r *Resolver) ask(ctx context.Context, name string, family Family, set *ser
 			e.done = make(chan struct{})
 		}
 		sh.mu.Unlock()
-		return r.join(ctx, sh, e, start, until)
+		return r.join(ctx, a, sh, e, start, until)
 	}
 	fqdn := name + "." // a copy: the caller's string may be a small part of a large buffer
 	k.name = fqdn[:len(name)]
@@ -49,7 +48,7 @@ func (r *Resolver) ask(ctx context.Context, name string, family Family, set *ser
 	}
 	sh.mu.Unlock()
 	q.begin(start)
-	return r.lead(ctx, sh, e, q, start, until)
+	return r.lead(ctx, a, sh, e, q, start, until)
 }
 
 // expired returns why nothing is to be asked any more.
@@ -85,14 +84,15 @@ func (q *query) recall(sh *shard, k *key, now time.Time) {
 }
 
 // lead runs the look-up in the goroutine of the caller who started it. When that one leaves and others wait, a goroutine runs it on.
-func (r *Resolver) lead(ctx context.Context, sh *shard, e *entry, q *query, start, until time.Time) (Answer, error) {
+func (r *Resolver) lead(ctx context.Context, a *Answer, sh *shard, e *entry, q *query, start, until time.Time) error {
 	switch q.run(ctx.Done(), until) {
 	case settled:
 		r.land(sh, e, q)
-		return e.fresh(start, false)
+		return e.fresh(start, false, a)
 	case closed:
 		r.ground(sh, e, q)
-		return Answer{Name: e.key.name}, &Error{Name: e.key.name, Err: ErrClosed}
+		*a = Answer{Name: e.key.name}
+		return &Error{Name: e.key.name, Err: ErrClosed}
 	}
 	canceled := ctx.Err() != nil
 	sh.mu.Lock()
@@ -107,7 +107,7 @@ func (r *Resolver) lead(ctx context.Context, sh *shard, e *entry, q *query, star
 	sh.mu.Unlock()
 	if alone && !canceled { // the deadline: what is known by now is the outcome
 		r.land(sh, e, q)
-		return e.fresh(start, false)
+		return e.fresh(start, false, a)
 	}
 	mine := &entry{key: e.key}
 	q.outcome(mine, time.Now())
@@ -116,11 +116,11 @@ func (r *Resolver) lead(ctx context.Context, sh *shard, e *entry, q *query, star
 	} else if !r.start(func() { r.carryOn(sh, e, q) }) {
 		r.ground(sh, e, q)
 	}
-	answer, err := mine.fresh(start, false)
+	err := mine.fresh(start, false, a)
 	if canceled {
-		err = &Error{Name: e.key.name, Err: reason(ctx), Server: answer.Server, Cause: ctx.Err()}
+		err = &Error{Name: e.key.name, Err: reason(ctx), Server: a.Server, Cause: ctx.Err()}
 	}
-	return answer, err
+	return err
 }
 
 // carryOn runs a look-up whose first caller has left.
@@ -171,14 +171,14 @@ func (sh *shard) land(e *entry, now time.Time) {
 var timerPool = sync.Pool{New: func() any { return time.NewTimer(time.Hour) }}
 
 // join waits for a look-up that another caller started.
-func (r *Resolver) join(ctx context.Context, sh *shard, e *entry, start, until time.Time) (Answer, error) {
+func (r *Resolver) join(ctx context.Context, a *Answer, sh *shard, e *entry, start, until time.Time) error {
 	timer := timerPool.Get().(*time.Timer)
 	timer.Reset(until.Sub(start))
 	defer func() { timer.Stop(); timerPool.Put(timer) }()
 	var err error
 	select {
 	case <-e.done:
-		return e.fresh(start, true)
+		return e.fresh(start, true, a)
 	case <-timer.C:
 		err = ErrTimeout
 	case <-ctx.Done():
@@ -191,5 +191,6 @@ func (r *Resolver) join(ctx context.Context, sh *shard, e *entry, start, until t
 		sh.unlist(e)
 	}
 	sh.mu.Unlock()
-	return Answer{Name: e.key.name, Shared: true}, &Error{Name: e.key.name, Err: err, Cause: ctx.Err()}
+	*a = Answer{Name: e.key.name, Shared: true}
+	return &Error{Name: e.key.name, Err: err, Cause: ctx.Err()}
 }

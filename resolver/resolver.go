@@ -223,16 +223,19 @@ func (r *Resolver) LookUp(ctx context.Context, host string, family Family, deadl
 		}
 	}
 	if addr, ok := literal(host); ok {
-		return r.literal(host, addr, family)
+		err = r.literal(&a, host, addr, family)
+		return a, err
 	}
 	until := start.Add(r.cfg.timeout())
 	if !deadline.IsZero() && deadline.Before(until) {
 		until = deadline
 	}
 	if r.cfg.Search {
-		return r.search(ctx, host, family, set, start, until)
+		err = r.search(ctx, &a, host, family, set, start, until)
+	} else {
+		err = r.lookUp(ctx, &a, host, family, set, start, until)
 	}
-	return r.lookUp(ctx, host, family, set, start, until)
+	return a, err
 }
 
 // now is time.Now for half of its price: only the monotonic clock is read. The wall clock of what it returns does not see a step.
@@ -244,50 +247,53 @@ func (r *Resolver) key(name string, family Family, set *servers, now time.Time) 
 }
 
 // search tries the names of the search list until one of them exists.
-func (r *Resolver) search(ctx context.Context, host string, family Family, set *servers, start, until time.Time) (a Answer, err error) {
+func (r *Resolver) search(ctx context.Context, a *Answer, host string, family Family, set *servers, start, until time.Time) (err error) {
 	names := candidates(host, set.search, set.ndots)
 	if len(names) == 0 {
 		names = []string{host}
 	}
 	sent := 0
 	for _, name := range names {
-		a, err = r.lookUp(ctx, name, family, set, start, until)
+		err = r.lookUp(ctx, a, name, family, set, start, until)
 		sent += a.Attempts
 		if !errors.Is(err, ErrNXDomain) && !errors.Is(err, ErrNoAddress) {
 			break
 		}
 	}
 	a.Attempts = sent
-	return a, err
+	return err
 }
 
 // lookUp is the flow for one absolute name: address in disguise, localhost, hosts file, names that never exist, and then cache and DNS.
-func (r *Resolver) lookUp(ctx context.Context, host string, family Family, set *servers, start, until time.Time) (Answer, error) {
+// Like the others that do a part of it, it fills in an Answer of the caller's: copies of it would be what a look-up is busiest with.
+func (r *Resolver) lookUp(ctx context.Context, a *Answer, host string, family Family, set *servers, start, until time.Time) error {
 	name, ok := absolute(host)
 	if addr, is := literal(name); is { // full-width digits become an address only now
-		return r.literal(name, addr, family)
+		return r.literal(a, name, addr, family)
 	}
 	if !ok {
-		return Answer{Name: host, Local: true}, &Error{Name: host, Err: ErrBadName}
+		*a = Answer{Name: host, Local: true}
+		return &Error{Name: host, Err: ErrBadName}
 	}
 	if addrs := r.cfg.Names[name]; addrs != nil {
-		return r.local(name, addrs, family, start)
+		return r.local(a, name, addrs, family, start)
 	}
 	if loopback(name) {
-		return r.local(name, []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.IPv6Loopback()}, family, start)
+		return r.local(a, name, []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.IPv6Loopback()}, family, start)
 	}
 	if addrs := r.hosts.get(start).byName[name]; addrs != nil {
-		return r.local(name, addrs, family, start)
+		return r.local(a, name, addrs, family, start)
 	}
 	if absent(name) {
-		return Answer{Name: name, Local: true}, &Error{Name: name, Err: ErrNXDomain}
+		*a = Answer{Name: name, Local: true}
+		return &Error{Name: name, Err: ErrNXDomain}
 	}
-	return r.ask(ctx, name, family, set, start, until)
+	return r.ask(ctx, a, name, family, set, start, until)
 }
 
 // local answers with addresses that DNS was not asked for.
-func (r *Resolver) local(name string, addrs []netip.Addr, family Family, now time.Time) (Answer, error) {
-	a := Answer{Name: strings.Clone(name), Local: true}
+func (r *Resolver) local(a *Answer, name string, addrs []netip.Addr, family Family, now time.Time) error {
+	*a = Answer{Name: strings.Clone(name), Local: true}
 	var by [2][]netip.Addr
 	for _, addr := range addrs {
 		if addr.Is4() && family != IPv6 {
@@ -297,16 +303,16 @@ func (r *Resolver) local(name string, addrs []netip.Addr, family Family, now tim
 		}
 	}
 	if a.Addrs = r.order.arrange(by[0], by[1], now); len(a.Addrs) == 0 {
-		return a, &Error{Name: a.Name, Err: ErrNoAddress}
+		return &Error{Name: a.Name, Err: ErrNoAddress}
 	}
-	return a, nil
+	return nil
 }
 
 // literal answers with the address that host is.
-func (r *Resolver) literal(host string, addr netip.Addr, family Family) (Answer, error) {
-	a := Answer{Name: host, Local: true}
+func (r *Resolver) literal(a *Answer, host string, addr netip.Addr, family Family) error {
+	*a = Answer{Name: host, Local: true}
 	if !family.Has(addr) {
-		return a, &Error{Name: host, Err: ErrNoAddress}
+		return &Error{Name: host, Err: ErrNoAddress}
 	}
 	at := &r.literals[maphash.Comparable(r.seed, addr)%literals]
 	list := at.Load()
@@ -315,5 +321,5 @@ func (r *Resolver) literal(host string, addr netip.Addr, family Family) (Answer,
 		at.Store(list)
 	}
 	a.Addrs = (*list)[:1:1]
-	return a, nil
+	return nil
 }

@@ -23,14 +23,16 @@ type outbox struct {
 
 // leaving is a query in an outbox.
 type leaving struct {
-	id  uint16
-	end int // of its octets
+	id         uint16
+	start, end int // of its octets
 }
+
+func (l leaving) size() int { return l.end - l.start }
 
 func (o *outbox) add(id uint16, query []byte) {
 	o.mu.Lock()
 	o.octets = append(o.octets, query...)
-	o.leaving = append(o.leaving, leaving{id, len(o.octets)})
+	o.leaving = append(o.leaving, leaving{id, len(o.octets) - len(query), len(o.octets)})
 	o.waiting.Store(int32(len(o.leaving)))
 	o.mu.Unlock()
 }

@@ -107,10 +107,8 @@ func TestOutboxLosesAndRepeatsNothing(t *testing.T) {
 						break
 					}
 					mu.Lock()
-					start := 0
 					for _, l := range list {
-						left[string(octets[start:l.end])]++
-						start = l.end
+						left[string(octets[l.start:l.end])]++
 					}
 					mu.Unlock()
 				}

@@ -85,12 +85,12 @@ func (s *socket) flush() {
 		if len(list) == 0 {
 			return
 		}
-		for start := 0; len(list) > 0; {
-			n, err := s.out.sender.send(octets, start, list)
-			if err != nil && n == 0 {
-				n = s.failed(octets[start:list[0].end], list[0].id, err)
+		for len(list) > 0 {
+			n, err := s.out.sender.send(octets, list)
+			if err != nil {
+				n = s.failed(octets[list[0].start:list[0].end], list[0].id, err)
 			}
-			start, list = list[n-1].end, list[n:]
+			list = list[n:]
 		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/sondeprobe/sonde/engine/internal/sock"
 	"github.com/sondeprobe/sonde/resolver"
@@ -35,6 +36,7 @@ type Engine struct {
 	checks   sync.Pool // of *check, for Check
 	inFlight atomic.Int64
 	queued   atomic.Int64
+	tooLate  time.Duration // of the crews of RunNames
 
 	mu     sync.Mutex
 	closed bool
@@ -48,7 +50,7 @@ func New(cfg Config) (*Engine, error) {
 	limit := fileLimit()
 	cfg.Concurrency = boundedConcurrency(cfg.Concurrency, limit)
 	cfg.MaxIdle = min(cfg.MaxIdle, boundedConcurrency(cfg.MaxIdle, limit/8))
-	e := &Engine{cfg: cfg, pool: newPool(cfg.MaxIdle, cfg.IdleTimeout), runs: make(map[*session]struct{})}
+	e := &Engine{cfg: cfg, tooLate: tooLate, pool: newPool(cfg.MaxIdle, cfg.IdleTimeout), runs: make(map[*session]struct{})}
 	if err := e.prepareHeader(); err != nil {
 		return nil, err
 	}

@@ -31,18 +31,24 @@ type nameRun struct {
 	engine *Engine
 	emit   func(*NameResult)
 
-	mu       sync.Mutex // guards next
+	crew crew
+
+	mu       sync.Mutex // guards what follows
 	next     func() (Target, bool)
+	done     bool          // nothing more is taken
+	ended    chan struct{} // closed with done
 	panicked *fallen
 }
 
 // RunNames looks the host of every target up and calls emit once for each, in the order in which the look-ups end. A target is a name, or
-// any input that Run takes, of which the host counts. Concurrency bounds the look-ups in flight; HostConcurrency and Rate have no part in it.
+// any input that Run takes, of which the host counts. Concurrency bounds the look-ups in flight, of which there are fewer while this machine
+// does not keep up with the answers; HostConcurrency and Rate have no part in it.
 //
 // Everything else is as [Engine.Run] has it: when the sequence is asked, what ends the run, and that emit is called from several goroutines
 // at once with a NameResult that is valid until it returns. The error is ErrClosed after Close, that of ctx, or nil.
 func (e *Engine) RunNames(ctx context.Context, targets iter.Seq[Target], emit func(*NameResult)) error {
-	r := &nameRun{engine: e, emit: emit}
+	r := &nameRun{engine: e, emit: emit, ended: make(chan struct{})}
+	r.crew.limit, r.crew.tooLate = int64(e.cfg.Concurrency), e.tooLate
 	if !e.begin(&r.session, ctx) {
 		return ErrClosed
 	}
@@ -51,16 +57,7 @@ func (e *Engine) RunNames(ctx context.Context, targets iter.Seq[Target], emit fu
 	defer stop()
 	r.next = next
 	var workers sync.WaitGroup
-	for range e.cfg.Concurrency {
-		if r.stopping() {
-			break
-		}
-		t, ok := r.take()
-		if !ok {
-			break
-		}
-		workers.Go(func() { r.work(t) })
-	}
+	r.staff(&workers)
 	workers.Wait()
 	r.panicked.goOn()
 	if e.isClosed() {
@@ -69,14 +66,41 @@ func (e *Engine) RunNames(ctx context.Context, targets iter.Seq[Target], emit fu
 	return r.ctx.Err()
 }
 
+// staff starts workers, each with a target, until there are no more targets.
+func (r *nameRun) staff(workers *sync.WaitGroup) {
+	call := time.NewTicker(callEvery)
+	defer call.Stop()
+	for {
+		for range r.crew.call(r.engine.inFlight.Load()) {
+			t, ok := r.take()
+			if !ok {
+				return
+			}
+			r.crew.size.Add(1)
+			workers.Go(func() { r.work(t) })
+		}
+		select {
+		case <-call.C:
+		case <-r.ended:
+			return
+		case <-r.ctx.Done():
+			return
+		}
+	}
+}
+
 // take returns the next target. A worker that has the next one waits in the sequence for all others.
 func (r *nameRun) take() (t Target, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.stopping() || r.panicked != nil {
-		return t, false
+	if !r.stopping() && r.panicked == nil && !r.done {
+		t, ok = r.next()
 	}
-	return r.next()
+	if !ok && !r.done {
+		r.done = true
+		close(r.ended)
+	}
+	return t, ok
 }
 
 // work looks up one target after the other.
@@ -94,6 +118,9 @@ func (r *nameRun) work(t Target) {
 	var res NameResult
 	for ok := true; ok; t, ok = r.take() {
 		r.one(&res, t)
+		if r.crew.leaves(res.Total - res.Took) {
+			return
+		}
 	}
 }
 

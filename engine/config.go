@@ -15,7 +15,8 @@ import (
 type Config struct {
 	// Concurrency is the number of checks that Run keeps in flight. 0 means 1,000. It is lowered to
 	// 80 % of the descriptors that the process may open, so that a full machine is not taken for a
-	// dead target; [Engine.Concurrency] tells the result.
+	// dead target; [Engine.Concurrency] tells the result. The look-ups of RunNames hold no descriptor,
+	// and so many of them are in flight at most.
 	Concurrency int
 	// HostConcurrency is the number of requests that Run has under way to one host name, redirects
 	// included. 0 means 4; negative means no limit.

@@ -121,3 +121,11 @@ func TestEveryNameIsLookedUpOnceByACrewThatChanges(t *testing.T) {
 		}
 	}
 }
+
+// A look-up holds no descriptor, so that their number bounds the checks alone.
+func TestDescriptorsDoNotBoundLookUps(t *testing.T) {
+	e := newEngine(t, Config{Concurrency: 1 << 30})
+	if e.names != 1<<30 || fileLimit() < 1<<30 && e.Concurrency() >= 1<<30 {
+		t.Errorf("%d look-ups, %d checks", e.names, e.Concurrency())
+	}
+}

@@ -36,6 +36,7 @@ type Engine struct {
 	checks   sync.Pool // of *check, for Check
 	inFlight atomic.Int64
 	queued   atomic.Int64
+	names    int           // Config.Concurrency as it was given: the limit of RunNames
 	tooLate  time.Duration // of the crews of RunNames
 
 	mu     sync.Mutex
@@ -47,10 +48,10 @@ type Engine struct {
 // New returns an Engine. The error says which field of cfg cannot be used. Close must be called.
 func New(cfg Config) (*Engine, error) {
 	cfg = cfg.withDefaults()
-	limit := fileLimit()
+	limit, names := fileLimit(), cfg.Concurrency
 	cfg.Concurrency = boundedConcurrency(cfg.Concurrency, limit)
 	cfg.MaxIdle = min(cfg.MaxIdle, boundedConcurrency(cfg.MaxIdle, limit/8))
-	e := &Engine{cfg: cfg, tooLate: tooLate, pool: newPool(cfg.MaxIdle, cfg.IdleTimeout), runs: make(map[*session]struct{})}
+	e := &Engine{cfg: cfg, names: names, tooLate: tooLate, pool: newPool(cfg.MaxIdle, cfg.IdleTimeout), runs: make(map[*session]struct{})}
 	if err := e.prepareHeader(); err != nil {
 		return nil, err
 	}

@@ -48,7 +48,7 @@ type nameRun struct {
 // at once with a NameResult that is valid until it returns. The error is ErrClosed after Close, that of ctx, or nil.
 func (e *Engine) RunNames(ctx context.Context, targets iter.Seq[Target], emit func(*NameResult)) error {
 	r := &nameRun{engine: e, emit: emit, ended: make(chan struct{})}
-	r.crew.limit, r.crew.tooLate = int64(e.cfg.Concurrency), e.tooLate
+	r.crew.limit, r.crew.tooLate = int64(e.names), e.tooLate
 	if !e.begin(&r.session, ctx) {
 		return ErrClosed
 	}
@@ -189,8 +189,15 @@ func nameOf(input string) (string, *Error) {
 	return strings.Trim(loc.host, "[]"), nil
 }
 
-// isPlainName reports whether s can be nothing but a name or an IPv4 address.
+// isPlainName reports whether s can be nothing but a name.
+//
+// What ends in a number may be an address in another form (127.1, 0x7f000001), which the URL rules know.
 func isPlainName(s string) bool {
+	last := strings.TrimSuffix(s, ".")
+	last = last[strings.LastIndexByte(last, '.')+1:]
+	if last != "" && '0' <= last[0] && last[0] <= '9' {
+		return false
+	}
 	for i := range len(s) {
 		switch c := s[i] | 0x20; {
 		case 'a' <= c && c <= 'z', '0' <= s[i] && s[i] <= '9', s[i] == '-', s[i] == '.', s[i] == '_':

@@ -64,7 +64,7 @@ func TestEveryNameHasOneResult(t *testing.T) {
 		"x\x00y": KindInputInvalidURL, "/tmp/names": KindInputInvalidURL, "@192.0.2.1": KindInputInvalidURL, `\\four.test`: KindInputInvalidURL, strings.Repeat("a", maxInput+1) + "/": KindInputTooLong, strings.Repeat("a", 64) + ".test": KindResolveBadName,
 	}
 	inputs := []string{"four.test", "FOUR.test.", "six.test", "alias.test", "https://user:pw@four.test:8443/x?y#z", "four.test:80", "_x.four.test",
-		"192.0.2.1", "[2001:db8::1]:80", "2001:db8::1", "münchen.test", " four.test\t"}
+		"192.0.2.1", "127.1", "0x7f.1.", "2130706433", "[2001:db8::1]:80", "2001:db8::1", "münchen.test", " four.test\t"}
 	for input := range kinds {
 		inputs = append(inputs, input)
 	}

@@ -37,6 +37,7 @@ type try struct {
 type plan struct {
 	try                           int
 	plain, lower, channel, rescue bool
+	alone                         bool // over a channel that nobody else uses
 }
 
 // ask is one question of a look-up: what is asked now, whom, and what came of it.
@@ -66,10 +67,11 @@ type course struct {
 	resend  time.Time // zero: nothing more to send
 	excused bool      // the last attempt's timer was put off because we were late
 
-	ticket   ticket
-	next     plan // to be made when the ticket is granted
-	queuedAt time.Time
-	queued   time.Duration
+	ticket    ticket
+	next      plan // to be made when the ticket is granted, or when resend is due and it was postponed
+	postponed bool // for want of room
+	queuedAt  time.Time
+	queued    time.Duration
 
 	result // as far as it is known; final when done
 }
@@ -210,6 +212,7 @@ func (a *ask) pick(now time.Time) int {
 // submit makes the attempt, or queues it when the server's window is full. It reports false when the server cannot be reached.
 func (a *ask) submit(p plan, now time.Time) bool {
 	a.withdraw()
+	a.postponed = false
 	a.tries[p.try].sends++
 	a.current = p.try
 	if !a.q.set.list[p.try].admit(&a.ticket, a.q) {
@@ -273,7 +276,7 @@ func (a *ask) transmit(p plan, now time.Time) bool {
 	sl.n, sl.sent = len(query), now
 	var err error
 	if p.channel {
-		err = up.placeChannel(sl)
+		err = up.placeChannel(sl, p.alone)
 	}
 	if sl.rescue && err != nil { // there is no TCP
 		sl.rescue, p.channel = false, false
@@ -318,7 +321,7 @@ func (a *ask) unsent(p plan, err error, now time.Time) bool {
 	switch {
 	case errors.Is(err, errWindow): // every socket is full of slots that wait on: soon
 		a.tries[p.try].sends--
-		a.resend = now.Add(a.q.r.pace.hold)
+		a.next, a.postponed, a.resend = p, true, now.Add(a.q.r.pace.hold)
 	case unreachable(err):
 		a.q.set.list[p.try].down(now)
 		a.mark(p.try, ErrUnreachable, 0, err)
@@ -350,6 +353,10 @@ func (a *ask) tick(now time.Time) {
 	}
 	if late := now.Sub(a.resend); late > a.q.r.pace.lateness && !a.excused {
 		a.excused, a.resend = true, now.Add(late)
+		return
+	}
+	if a.postponed {
+		a.once(a.next, now)
 		return
 	}
 	if st, ok := a.rescuer(); ok && !st.open.Load() {

@@ -77,7 +77,7 @@ func answerOne(conn *dns.Conn) bool {
 // A server may close a connection after so many answers, with more queries on it: the kernel then resets it. That is no server that cannot
 // be reached, and no name is lost.
 func TestConnectionsWithSoManyAnswersLoseNoName(t *testing.T) {
-	for _, each := range []int{10, 100} {
+	for _, each := range []int{1, 2, 10, 100} {
 		s := streamServer(t, nil, func(_ int, conn *dns.Conn) {
 			for range each {
 				if !answerOne(conn) {
@@ -196,4 +196,44 @@ func TestDoneQuestionGivesItsPlaceBack(t *testing.T) {
 		t.Error("it queues on")
 	}
 	q.free()
+}
+
+// crowded is a channel whose peer reads nothing: queries are entered, and there is no room to write them.
+type crowded struct {
+	book
+	up *upstream
+}
+
+// send finds no room. The next query finds another channel.
+func (c *crowded) send(*slot) error {
+	c.up.mu.Lock()
+	defer c.up.mu.Unlock()
+	c.up.channel = nil
+	return errWindow
+}
+
+func (c *crowded) release(sl *slot) { c.leave(sl) }
+func (c *crowded) retire()          {}
+func (c *crowded) failure() error   { return errWindow }
+
+// A query that finds no room is made later, and the way it was to be: what was cut over UDP is asked for over TCP.
+func TestQueryWithoutRoomIsMadeLaterTheSameWay(t *testing.T) {
+	s := newServer(t, func(rq *request) {
+		if rq.tcp {
+			zone(recordA)(rq)
+			return
+		}
+		m := rq.reply(dns.RcodeSuccess)
+		m.Truncated = true
+		rq.send(pack(m))
+	})
+	r := newTestWith(t, Config{Servers: []Server{s.at}}, usualPace)
+	up := r.upstreams[s.at]
+	up.channel = &crowded{up: up, book: book{slots: map[uint16]*slot{}}}
+	if a := mustLookUp(t, r, "a.example", IPv4, "192.0.2.1"); a.Attempts != 2 {
+		t.Errorf("%d attempts", a.Attempts)
+	}
+	if up.inFlight != 0 {
+		t.Errorf("%d in flight", up.inFlight)
+	}
 }

@@ -42,7 +42,8 @@ func (a *ask) judge(ev event) {
 		if !ev.progress {
 			t.ends++
 		}
-		p := plan{try: sl.try, plain: sl.plain, lower: sl.lower, channel: true}
+		p := sl.plan()
+		p.alone = t.ends > 0 // it may be one that closes after an answer and takes what else was on its way along
 		if sl.counted {
 			sl.counted = false
 			sl.up.cutShort()
@@ -50,7 +51,7 @@ func (a *ask) judge(ev event) {
 		a.dismiss(sl)
 		a.once(p, now)
 	case unsent:
-		p := plan{try: sl.try}
+		p := sl.plan()
 		a.retract(sl)
 		if !a.unsent(p, ev.cause, now) {
 			a.advance(now)
@@ -58,7 +59,9 @@ func (a *ask) judge(ev event) {
 	case mangled:
 		if !sl.lower && !t.lower {
 			t.lower = true
-			a.once(plan{try: sl.try, plain: sl.plain, lower: true, channel: overChannel(sl)}, now)
+			p := sl.plan()
+			p.lower = true
+			a.once(p, now)
 		}
 	case answered:
 		a.weigh(ev, now)
@@ -67,7 +70,8 @@ func (a *ask) judge(ev event) {
 
 // give sends a query over UDP after all, whose way over TCP was none.
 func (a *ask) give(sl *slot, now time.Time) {
-	p := plan{try: sl.try, plain: sl.plain, lower: sl.lower}
+	p := sl.plan()
+	p.channel = false
 	a.retract(sl)
 	a.tries[p.try].sends--
 	a.once(p, now)
@@ -130,7 +134,9 @@ func (a *ask) weigh(ev event, now time.Time) {
 	case m.bits&bitTC != 0:
 		if !t.tcp {
 			t.tcp = true
-			a.once(plan{try: sl.try, plain: sl.plain, lower: sl.lower, channel: true}, now)
+			p := sl.plan()
+			p.channel = true
+			a.once(p, now)
 		}
 		return
 	}
@@ -139,7 +145,9 @@ func (a *ask) weigh(ev event, now time.Time) {
 		if !sl.plain {
 			if !t.plain {
 				t.plain = true
-				a.once(plan{try: sl.try, plain: true, lower: sl.lower, channel: overChannel(sl)}, now)
+				p := sl.plan()
+				p.plain = true
+				a.once(p, now)
 			}
 			return // or the query without EDNS is under way
 		}

@@ -177,3 +177,25 @@ func TestPinnedNamesComeBeforeHostsAndDNS(t *testing.T) {
 		t.Errorf("DNS was asked %d times, want 2", n)
 	}
 }
+
+// The alarm of a server that is used no more would be left after Close, which does not know it.
+func TestAlarmEndsWithTheQueue(t *testing.T) {
+	s := newCrowd(t, mute)
+	r := newTestWith(t, Config{Rate: 0.01}, patient(), s.server)
+	up := r.upstreams[s.at]
+	var tickets [3]ticket
+	q := newQuery(r, r.conf.get(time.Now()), "n1.example.", IPv4, time.Now())
+	defer q.free()
+	for i := range tickets {
+		up.admit(&tickets[i], q)
+	}
+	up.withdraw(&tickets[2])
+	if up.alarm == nil {
+		t.Error("no alarm for who waits")
+	}
+	up.withdraw(&tickets[1])
+	if up.alarm != nil {
+		t.Error("an alarm for nobody")
+	}
+	up.free()
+}

@@ -50,6 +50,11 @@ type slot struct {
 	query   [maxQuery]byte
 }
 
+// plan is how the attempt was made, to be made so again.
+func (sl *slot) plan() plan {
+	return plan{try: sl.try, plain: sl.plain, lower: sl.lower, channel: overChannel(sl)}
+}
+
 // match is how a datagram relates to the slot with its ID.
 type match uint8
 

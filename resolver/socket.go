@@ -137,10 +137,11 @@ func shortage(err error) bool {
 	return false
 }
 
-// unreachable reports whether err says that the server, not this machine, is the matter: port closed, or no route to it.
+// unreachable reports whether err says that the server, not this machine, is the matter: port closed, no route to it, or one that
+// somebody forbids (EACCES is what an ICMPv6 "administratively prohibited" becomes).
 func unreachable(err error) bool {
 	return errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ENETUNREACH) || errors.Is(err, syscall.EHOSTUNREACH) ||
-		errors.Is(err, syscall.ECONNRESET) || portClosed(err) || untrusted(err)
+		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EACCES) || portClosed(err) || untrusted(err)
 }
 
 // untrusted reports whether err says that who answered is not the server that was asked for, or that its name is unknown: a server that

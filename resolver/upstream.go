@@ -115,10 +115,13 @@ func (u *upstream) place(sl *slot, avoid carrier, now time.Time) error {
 	return err
 }
 
-// placeChannel enters the slot on the server's channel, on a fresh one when that takes no more.
-func (u *upstream) placeChannel(sl *slot) error {
+// placeChannel enters the slot on the server's channel, on a fresh one when that takes no more, or on one of its own.
+func (u *upstream) placeChannel(sl *slot, alone bool) error {
 	u.mu.Lock()
 	defer u.mu.Unlock()
+	if alone {
+		return u.placeAlone(sl)
+	}
 	if u.channel != nil && u.channel.enter(sl, u.channel) {
 		return nil
 	}
@@ -137,6 +140,19 @@ func (u *upstream) placeChannel(sl *slot) error {
 		ch.retire()
 		u.channel = nil
 	}
+	return nil
+}
+
+// placeAlone enters the slot on a fresh channel that ends with it. The caller holds the lock.
+func (u *upstream) placeAlone(sl *slot) error {
+	ch, err := u.connect()
+	if err != nil {
+		return err
+	}
+	if !ch.enter(sl, ch) {
+		return ch.failure()
+	}
+	ch.retire()
 	return nil
 }
 
@@ -251,6 +267,10 @@ func (u *upstream) unlink(t *ticket) {
 		t.next.prev = t.prev
 	}
 	t.queued = false
+	if u.head == nil && u.alarm != nil { // nobody is left to grant a place to
+		u.alarm.Stop()
+		u.alarm = nil
+	}
 }
 
 // grant hands free places to those who wait. The caller holds the lock.

@@ -48,6 +48,7 @@ type bulk struct {
 	list  *input.List // nil when the lab's list is read
 	lines func(halt <-chan struct{}) iter.Seq[string]
 	eng   *engine.Engine
+	limit int // of what is in flight
 	out   *output.Writer
 	file  *os.File // that out writes to
 	tally *progress.Tally

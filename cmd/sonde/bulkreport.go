@@ -47,7 +47,7 @@ func (s *bulk) width() int {
 // tellLimit says so when the machine allows fewer checks in flight than were asked for: a run that
 // is slower than expected for no visible reason is the worst of answers.
 func (s *bulk) tellLimit() {
-	if limit := s.eng.Concurrency(); limit < s.opt.concurrency && !s.opt.quiet && !s.opt.dryRun {
+	if limit := s.limit; limit < s.opt.concurrency && !s.opt.quiet && !s.opt.dryRun {
 		s.meter.Printf("sonde: %s %s in flight, not %s, because each holds an open file; %s, or give -c %d",
 			progress.Count(int64(limit)), s.each, progress.Count(int64(s.opt.concurrency)), raiseFiles(filesFor(s.opt.concurrency)), limit)
 	}
@@ -78,7 +78,7 @@ func (s *bulk) summary(partial string) string {
 		Tally:   s.tally,
 		Elapsed: time.Since(s.started),
 		CPU:     cpuTime() - s.cpu,
-		Limit:   s.eng.Concurrency(),
+		Limit:   s.limit,
 		Records: s.out.Lines(),
 		Where:   s.where(),
 		DryRun:  s.opt.dryRun,

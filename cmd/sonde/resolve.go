@@ -143,6 +143,7 @@ func resolve(opt *resolveOptions, std streams) error {
 		return err
 	}
 	defer s.eng.Close()
+	s.limit = opt.concurrency
 	if err := s.openOutput(); err != nil {
 		return err
 	}

@@ -42,6 +42,7 @@ func scan(opt *scanOptions, std streams) error {
 		return err
 	}
 	defer s.eng.Close()
+	s.limit = s.eng.Concurrency()
 	if err := s.openOutput(); err != nil {
 		return err
 	}

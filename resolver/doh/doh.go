@@ -28,7 +28,10 @@ const (
 
 // Client asks over HTTP/2, or HTTP/1.1 where the server has no more. The name of a server is looked up by the system. It follows no
 // redirects and uses no proxy. It is safe for concurrent use.
-type Client struct{ http http.Client }
+type Client struct {
+	http  http.Client
+	conns conns
+}
 
 // Config says how a Client connects. The zero Config works.
 type Config struct {
@@ -42,8 +45,10 @@ func New(cfg Config) *Client {
 	if cfg.Source.IsValid() {
 		dialer.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(cfg.Source, 0))
 	}
+	c := &Client{}
+	c.conns.init(dialer)
 	transport := &http.Transport{
-		DialContext:         dialer.DialContext,
+		DialContext:         c.conns.dial,
 		TLSClientConfig:     &tls.Config{RootCAs: cfg.Roots, MinVersion: tls.VersionTLS12},
 		ForceAttemptHTTP2:   true,
 		TLSHandshakeTimeout: dialTimeout,
@@ -52,10 +57,11 @@ func New(cfg Config) *Client {
 		MaxIdleConnsPerHost: maxConns,
 		DisableCompression:  true,
 	}
-	return &Client{http.Client{
+	c.http = http.Client{
 		Transport:     transport,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return errRedirect },
-	}}
+	}
+	return c
 }
 
 var errRedirect = errors.New("the server redirects, which is not followed")
@@ -93,8 +99,9 @@ func (c *Client) Exchange(ctx context.Context, url string, query []byte) (answer
 	return answer, age, nil
 }
 
-// Close closes the connections that are kept.
+// Close closes every connection, those in use and in the making too, and ends every Exchange. It may be called again.
 func (c *Client) Close() error {
+	c.conns.close()
 	c.http.CloseIdleConnections()
 	return nil
 }

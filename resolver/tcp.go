@@ -1,6 +1,7 @@
 package resolver
 
 import (
+	"bufio"
 	"context"
 	"crypto/tls"
 	"encoding/binary"
@@ -9,12 +10,18 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"runtime"
 	"sync/atomic"
 	"time"
 )
 
-// A TCP connection without queries is closed after streamIdle (RFC 7766 section 6.2.3 leaves it to the client).
-const streamIdle = 10 * time.Second
+const (
+	// A TCP connection without queries is closed after streamIdle (RFC 7766 section 6.2.3 leaves it to the client).
+	streamIdle = 10 * time.Second
+
+	writeSize = 4 << 10  // octets of queries after which no more are added to a write
+	readSize  = 16 << 10 // octets of answers read with one call
+)
 
 // stream is a TCP connection to a server, with TLS over it for one that wants it, with many queries in flight and answers in any order
 // (RFC 7766 section 6.2.1.1, RFC 7858 section 3.3). One goroutine connects and writes, another reads; both end when the stream does.
@@ -55,10 +62,12 @@ func (st *stream) run() {
 		st.fail(ErrClosed)
 		return
 	}
+	var buffer []byte
 	for {
 		select {
 		case query := <-st.out:
-			if _, err := conn.Write(query); err != nil {
+			buffer = st.gather(append(buffer[:0], query...))
+			if _, err := conn.Write(buffer); err != nil {
 				st.fail(err)
 				return
 			}
@@ -69,6 +78,21 @@ func (st *stream) run() {
 			return
 		}
 	}
+}
+
+// gather appends what else is to be written by now, up to a bound: one segment, and with TLS one record, carries many queries. The
+// look-ups that are ready to run may add theirs before.
+func (st *stream) gather(buffer []byte) []byte {
+	runtime.Gosched()
+	for len(buffer) < writeSize {
+		select {
+		case query := <-st.out:
+			buffer = append(buffer, query...)
+		default:
+			return buffer
+		}
+	}
+	return buffer
 }
 
 // dial makes the connection.
@@ -94,9 +118,12 @@ func (st *stream) dial() (net.Conn, error) {
 func (st *stream) listen(conn net.Conn) {
 	var length [2]byte
 	buffer := make([]byte, 1<<16)
+	in := bufio.NewReaderSize(conn, readSize)
 	for {
-		_ = conn.SetReadDeadline(time.Now().Add(streamIdle))
-		if n, err := io.ReadFull(conn, length[:]); err != nil {
+		if in.Buffered() < len(length) {
+			_ = conn.SetReadDeadline(time.Now().Add(streamIdle))
+		}
+		if n, err := io.ReadFull(in, length[:]); err != nil {
 			if n == 0 && errors.Is(err, os.ErrDeadlineExceeded) && !st.idle() {
 				continue
 			}
@@ -104,7 +131,7 @@ func (st *stream) listen(conn net.Conn) {
 			return
 		}
 		message := buffer[:binary.BigEndian.Uint16(length[:])]
-		if _, err := io.ReadFull(conn, message); err != nil {
+		if _, err := io.ReadFull(in, message); err != nil {
 			st.fail(err)
 			return
 		}

@@ -63,7 +63,7 @@ func (o *resolveOptions) flags() []flagGroup {
 	return []flagGroup{
 		group("Output", o.outputFlags),
 		group("Look-ups", func(f *pflag.FlagSet) {
-			set(f, &o.concurrency, "concurrency", "c", "N", "1000", parseInt(1, 1_000_000, "1000"), "look-ups in flight")
+			set(f, &o.concurrency, "concurrency", "c", "N", "1000", parseInt(1, 1_000_000, "1000"), "look-ups in flight at most; fewer while this machine does not keep up")
 			o.names.flags(f)
 			set(f, &o.names.rate, "dns-rate", "", "N", "0", parseQueryRate, "queries sent to one DNS server in a second; 0 is no limit")
 			o.names.familyFlags(f, "look up")

@@ -25,6 +25,7 @@ import (
 
 	"github.com/sondeprobe/sonde/bench/origin"
 	"github.com/sondeprobe/sonde/resolver"
+	"github.com/sondeprobe/sonde/resolver/doh"
 )
 
 func TestMain(m *testing.M) {
@@ -209,19 +210,49 @@ zone "example.test" { type primary; file "zone"; };
 	return port
 }
 
+// certificate writes a certificate for the names, and returns who can verify it.
+func certificate(t *testing.T, dir string, names ...string) (keyFile, certFile string, roots *x509.CertPool) {
+	t.Helper()
+	ca := origin.NewAuthority()
+	cert := ca.Issue(names...)
+	key, err := x509.MarshalPKCS8PrivateKey(cert.PrivateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keyFile = write(t, dir, "key", string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key})))
+	certFile = write(t, dir, "cert", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert.Certificate[0]})))
+	return keyFile, certFile, ca.Pool()
+}
+
+// startForwarder runs named as a cache in front of the server at a port, over UDP, TCP, TLS and HTTPS. It asks nobody else.
+func startForwarder(t *testing.T, authority int) (port, secure, web int, roots *x509.CertPool) {
+	t.Helper()
+	dir := t.TempDir()
+	port, secure, web = freePort(t), freePort(t), freePort(t)
+	keyFile, certFile, roots := certificate(t, dir, "dns.example", "127.0.0.1")
+	conf := write(t, dir, "named.conf", fmt.Sprintf(`tls own { key-file %q; cert-file %q; };
+http own { endpoints { "/dns-query"; }; };
+options {
+	directory %q; pid-file %q; session-keyfile %q; lock-file none;
+	listen-on port %d { 127.0.0.1; };
+	listen-on port %d tls own { 127.0.0.1; };
+	listen-on port %d tls own http own { 127.0.0.1; };
+	listen-on-v6 { none; };
+	recursion yes; dnssec-validation no; notify no; empty-zones-enable no;
+	forward only; forwarders { 127.0.0.1 port %d; };
+};
+controls { };
+`, keyFile, certFile, dir, filepath.Join(dir, "pid"), filepath.Join(dir, "session"), port, secure, web, authority))
+	process(t, port, "named", "-g", "-n", "1", "-c", conf)
+	return port, secure, web, roots
+}
+
 // startUnbound runs unbound in front of the server at a port, over UDP, TCP and TLS. It asks nobody else.
 func startUnbound(t *testing.T, authority int) (port, secure int, roots *x509.CertPool) {
 	t.Helper()
 	dir := t.TempDir()
 	port, secure = freePort(t), freePort(t)
-	ca := origin.NewAuthority()
-	cert := ca.Issue("dns.example")
-	key, err := x509.MarshalPKCS8PrivateKey(cert.PrivateKey)
-	if err != nil {
-		t.Fatal(err)
-	}
-	keyFile := write(t, dir, "key", string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key})))
-	certFile := write(t, dir, "cert", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert.Certificate[0]})))
+	keyFile, certFile, roots := certificate(t, dir, "dns.example")
 	conf := write(t, dir, "unbound.conf", fmt.Sprintf(`server:
   interface: 127.0.0.1@%d
   interface: 127.0.0.1@%d
@@ -249,7 +280,7 @@ stub-zone:
   stub-addr: 127.0.0.1@%d
 `, port, secure, secure, keyFile, certFile, dir, filepath.Join(dir, "pid"), authority, authority))
 	process(t, port, "unbound", "-d", "-c", conf)
-	return port, secure, ca.Pool()
+	return port, secure, roots
 }
 
 // oracle is what dig says of a question.
@@ -343,24 +374,26 @@ func agree(t *testing.T, r *resolver.Resolver, port int, name string, family res
 
 func TestAgreesWithDigAndWithGo(t *testing.T) {
 	authority := startNSD(t)
+	named := startNamed(t)
 	cache, secure, roots := startUnbound(t, authority)
+	forwarder, forwarderTLS, web, webRoots := startForwarder(t, authority)
 	for _, s := range []struct {
 		name, server string
 		port         int
+		roots        *x509.CertPool
 	}{
-		{"nsd over UDP", at(authority).String(), authority},
-		{"nsd over TCP", "tcp://" + at(authority).String(), authority},
-		{"named over UDP", "", 0},
-		{"unbound over UDP", at(cache).String(), cache},
-		{"unbound over TCP", "tcp://" + at(cache).String(), cache},
-		{"unbound over TLS", "tls://" + at(secure).String() + "#dns.example", cache},
+		{"nsd over UDP", at(authority).String(), authority, nil},
+		{"nsd over TCP", "tcp://" + at(authority).String(), authority, nil},
+		{"named over UDP", at(named).String(), named, nil},
+		{"unbound over UDP", at(cache).String(), cache, nil},
+		{"unbound over TCP", "tcp://" + at(cache).String(), cache, nil},
+		{"unbound over TLS", "tls://" + at(secure).String() + "#dns.example", cache, roots},
+		{"named, forwarding, over UDP", at(forwarder).String(), forwarder, nil},
+		{"named, forwarding, over TLS", "tls://" + at(forwarderTLS).String() + "#dns.example", forwarder, webRoots},
+		{"named, forwarding, over HTTPS", "https://" + at(web).String() + "/dns-query", forwarder, webRoots},
 	} {
 		t.Run(s.name, func(t *testing.T) {
-			if s.port == 0 {
-				s.port = startNamed(t)
-				s.server = at(s.port).String()
-			}
-			r := newResolver(t, resolver.Config{Servers: server(t, s.server), Roots: roots})
+			r := newResolver(t, resolver.Config{Servers: server(t, s.server), Roots: s.roots, HTTPS: doh.New(doh.Config{Roots: s.roots})})
 			for _, name := range names {
 				agree(t, r, s.port, name, resolver.IPv4, "A")
 				agree(t, r, s.port, name, resolver.IPv6, "AAAA")

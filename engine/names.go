@@ -57,7 +57,7 @@ func (e *Engine) RunNames(ctx context.Context, targets iter.Seq[Target], emit fu
 	defer stop()
 	r.next = next
 	var workers sync.WaitGroup
-	r.staff(&workers)
+	r.guard(func() { r.staff(&workers) })
 	workers.Wait()
 	r.panicked.goOn()
 	if e.isClosed() {
@@ -77,7 +77,7 @@ func (r *nameRun) staff(workers *sync.WaitGroup) {
 				return
 			}
 			r.crew.size.Add(1)
-			workers.Go(func() { r.work(t) })
+			workers.Go(func() { r.guard(func() { r.work(t) }) })
 		}
 		select {
 		case <-call.C:
@@ -103,8 +103,8 @@ func (r *nameRun) take() (t Target, ok bool) {
 	return t, ok
 }
 
-// work looks up one target after the other.
-func (r *nameRun) work(t Target) {
+// guard runs f. A panic, of the sequence's or of emit's, ends the run, and goes on when everyone has come to an end.
+func (r *nameRun) guard(f func()) {
 	defer func() {
 		if v := recover(); v != nil {
 			r.mu.Lock()
@@ -115,6 +115,11 @@ func (r *nameRun) work(t Target) {
 			r.cancel()
 		}
 	}()
+	f()
+}
+
+// work looks up one target after the other.
+func (r *nameRun) work(t Target) {
 	var res NameResult
 	for ok := true; ok; t, ok = r.take() {
 		r.one(&res, t)

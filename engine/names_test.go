@@ -195,6 +195,36 @@ func TestAPanicOverANameReachesTheCaller(t *testing.T) {
 	}, func(*NameResult) { panic("emit fell") })
 }
 
+// The sequence falls while look-ups are under way: they come to their end first.
+func TestAPanicOfTheNamesReachesTheCaller(t *testing.T) {
+	for _, after := range []int64{0, 1, 2, 5} {
+		e := namesEngine(t, Config{Concurrency: 3}, map[string]origin.Name{"silent.test": {Drop: -1}})
+		var emitted atomic.Int64
+		func() {
+			defer func() {
+				if v, _ := recover().(string); !strings.Contains(v, "names fell") {
+					t.Errorf("recovered %q", v)
+				}
+			}()
+			_ = e.RunNames(context.Background(), func(yield func(Target) bool) {
+				for n := range after {
+					input := "localhost"
+					if n < 2 {
+						input = "silent.test"
+					}
+					if !yield(Target{N: n, Input: input}) {
+						return
+					}
+				}
+				panic("names fell")
+			}, func(*NameResult) { emitted.Add(1) })
+		}()
+		if s := e.Stats(); s.InFlight != 0 || emitted.Load() != after {
+			t.Errorf("%d of %d emitted, %+v", emitted.Load(), after, s)
+		}
+	}
+}
+
 // A shortage of this machine is waited for, and never blamed on a name. It does not pass here: no socket has this source address.
 func TestAShortageIsNoAnswerAboutAName(t *testing.T) {
 	e := namesEngine(t, Config{Timeout: 50 * time.Millisecond, ResolverConfig: resolver.Config{Source: netip.MustParseAddr("192.0.2.99")}}, nil)

@@ -3,6 +3,8 @@ package resolver
 import (
 	"context"
 	"errors"
+	"net"
+	"os"
 	"strconv"
 	"strings"
 )
@@ -55,9 +57,23 @@ func (e *Error) Error() string {
 		b.WriteString(" (" + strings.Join(facts, " ") + ")")
 	}
 	if e.Cause != nil && e.Cause != e.Err {
-		b.WriteString(": " + e.Cause.Error())
+		b.WriteString(": " + core(e.Cause).Error())
 	}
 	return b.String()
+}
+
+// core takes the wrappers off that say again which server was asked, and how.
+func core(err error) error {
+	for {
+		switch wrapped := err.(type) {
+		case *net.OpError:
+			err = wrapped.Err
+		case *os.SyscallError:
+			err = wrapped.Err
+		default:
+			return err
+		}
+	}
 }
 
 // Unwrap returns Err and, where there is one, Cause.

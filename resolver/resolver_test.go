@@ -3,10 +3,12 @@ package resolver
 import (
 	"context"
 	"errors"
+	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -49,6 +51,8 @@ func TestErrorIsASentence(t *testing.T) {
 		{Error{Name: "a.example", Err: ErrNoAddress, Server: at}, "no address: a.example (from 127.0.0.1:53)"},
 		{Error{Name: "a.example", Err: ErrTimeout, Server: at}, "no answer in time: a.example (asked 127.0.0.1:53)"},
 		{Error{Name: "a.example", Err: ErrBadAnswer, Server: at, RCode: 77}, "bad answer: a.example (RCODE77 from 127.0.0.1:53)"},
+		{Error{Name: "a.example", Err: ErrUnreachable, Server: at, Cause: &net.OpError{Op: "dial", Net: "tcp", Addr: net.TCPAddrFromAddrPort(at.Addr()),
+			Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}}, "server unreachable: a.example (asked 127.0.0.1:53): connection refused"},
 		{Error{Name: "a b\n", Err: ErrBadName}, `not a name that can be looked up: "a b\n"`},
 		{Error{Name: "a.example", Err: ErrTimeout, Cause: errWindow}, "no answer in time: a.example: not asked: queries before this one are still without an answer"},
 	}

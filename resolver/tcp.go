@@ -216,7 +216,7 @@ func (e *ended) Error() string {
 	if e.cause == nil {
 		return "the connection ended"
 	}
-	return "the connection ended: " + e.cause.Error()
+	return "the connection ended: " + core(e.cause).Error()
 }
 
 // stand notes that the connection stands. It reports false, and closes it, when the stream has ended meanwhile.

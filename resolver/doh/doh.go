@@ -14,6 +14,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	neturl "net/url"
 	"strconv"
 	"time"
 )
@@ -78,6 +79,9 @@ func (c *Client) Exchange(ctx context.Context, url string, query []byte) (answer
 	req.Header.Set("User-Agent", "") // none: a query says no more than it must
 	resp, err := c.http.Do(req)
 	if err != nil {
+		if wrapped, ok := err.(*neturl.Error); ok {
+			err = wrapped.Err // the caller knows the method and the URL
+		}
 		return nil, 0, err
 	}
 	defer resp.Body.Close()

@@ -66,6 +66,7 @@ type course struct {
 	last    *slot
 	resend  time.Time // zero: nothing more to send
 	excused bool      // the last attempt's timer was put off because we were late
+	spared  bool      // the last send of all was put off because no server answers
 
 	ticket    ticket
 	next      plan // to be made when the ticket is granted, or when resend is due and it was postponed
@@ -239,6 +240,11 @@ func (a *ask) redeem() {
 	}
 	if a.sent == 0 { // a resend that waits costs the look-up nothing that the wire does not
 		a.queued = now.Sub(a.queuedAt)
+		if up := a.q.set.list[a.next.try]; a.q.deadline.Sub(now) < up.takes() { // it would be blamed for what it had no time for
+			a.tries[a.next.try].sends--
+			up.free()
+			return
+		}
 	}
 	if !a.transmit(a.next, now) {
 		a.advance(now)
@@ -368,5 +374,28 @@ func (a *ask) tick(now time.Time) {
 		sl.up.missedOne(sl.sent, now)
 		a.q.r.stats.lost.Add(1)
 	}
-	a.advance(now)
+	if !a.spare(now) {
+		a.advance(now)
+	}
+}
+
+// spare puts the last send of all off, once, when none of the servers has answered anything since it was asked: they may be gone for a
+// moment, and be back when most of the look-up's time is over. It reports whether it did so.
+func (a *ask) spare(now time.Time) bool {
+	left := 0
+	for i := range a.tries {
+		t := &a.tries[i]
+		if !t.over {
+			left += a.q.set.attempts - t.sends
+		}
+		if t.sends > 0 && a.q.set.list[i].talks(t.first) {
+			return false
+		}
+	}
+	if a.spared || left != 1 {
+		return false
+	}
+	a.spared = true
+	a.resend = now.Add(min(a.q.deadline.Sub(now)*3/4, a.q.set.maxWait))
+	return true
 }

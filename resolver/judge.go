@@ -296,6 +296,14 @@ func (a *ask) soFar(now time.Time) result {
 	return res
 }
 
+// inQueue is how long the question waited, or waits still, before it was sent for the first time.
+func (a *ask) inQueue(now time.Time) time.Duration {
+	if a.state == asking && a.sent == 0 && a.ticket.up != nil {
+		return now.Sub(a.queuedAt)
+	}
+	return a.queued
+}
+
 // finish ends the question.
 func (a *ask) finish(err, cause error) {
 	a.withdraw() // what it queued for is not needed any more

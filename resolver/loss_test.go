@@ -428,3 +428,55 @@ func TestQueueOfAServerThatGoesDownGoesToTheOther(t *testing.T) {
 		t.Errorf("%d in flight, %d queued after the last", up.inFlight, up.queueLen())
 	}
 }
+
+// A server that is gone for a moment: two sends fall into it, and the third comes when most of the time is over.
+func TestLastSendIsKeptForLaterWhileNobodyAnswers(t *testing.T) {
+	p := usualPace
+	p.firstWait, p.minWait = 10*time.Millisecond, 10*time.Millisecond
+	came := make(chan time.Time, 10)
+	s := newServer(t, func(rq *request) {
+		if came <- time.Now(); len(came) == 3 {
+			zone(recordA)(rq)
+		}
+	})
+	const timeout = 600 * time.Millisecond
+	r := newTestWith(t, Config{Timeout: timeout}, p, s)
+	if a := mustLookUp(t, r, "a.example", IPv4, "192.0.2.1"); a.Attempts != 3 {
+		t.Errorf("%+v", a)
+	}
+	<-came
+	second := <-came
+	if gap := (<-came).Sub(second); gap < timeout/3 {
+		t.Errorf("the last send came %v after the one before", gap)
+	}
+}
+
+// A query whose turn comes when there is no time for an answer is not sent, and the record says what it waited for.
+func TestQueryWithoutTimeForItsAnswerIsNotSent(t *testing.T) {
+	asked := make(chan struct{}, 10)
+	s := newServer(t, func(*request) { asked <- struct{}{} })
+	r := newTestWith(t, Config{Timeout: 300 * time.Millisecond}, patient(), s)
+	up := r.upstreams[s.at]
+	up.mu.Lock()
+	up.window = 1
+	up.mu.Unlock()
+	first := make(chan outcome, 1)
+	go func() {
+		a, err := r.LookUp(t.Context(), "a.example", IPv4, time.Now().Add(100*time.Millisecond))
+		first <- outcome{a, err}
+	}()
+	<-asked
+	if c, err := r.LookUp(t.Context(), "c.example", IPv4, time.Now().Add(20*time.Millisecond)); !errors.Is(err, errWindow) || c.Queued == 0 {
+		t.Errorf("%+v, %v", c, err)
+	}
+	b, err := lookUp(t, r, "b.example", IPv4) // waits for the place of the first, which ends before it
+	if a := <-first; !errors.Is(a.err, ErrTimeout) || a.answer.Attempts != 1 || a.answer.Queued != 0 {
+		t.Errorf("%+v, %v", a.answer, a.err)
+	}
+	if !errors.Is(err, ErrTimeout) || !errors.Is(err, errWindow) || b.Attempts != 0 || b.Queued == 0 {
+		t.Errorf("%+v, %v", b, err)
+	}
+	if n := len(s.requests()); n != 1 || up.inFlight != 0 {
+		t.Errorf("%d queries, %d in flight", n, up.inFlight)
+	}
+}

@@ -256,7 +256,7 @@ func (q *query) outcome(e *entry, now time.Time) {
 	by := decisive(&a, &b)
 	e.life = maxTTL
 	e.answer = Answer{Name: q.name, Addrs: e.keep(q.r.order.arrange(a.addrs, b.addrs, now)), CNAME: by.chain, Server: by.server, RCode: by.rcode,
-		TTL: by.ttl, A: a.outcome(), AAAA: b.outcome(), Attempts: q.attempts, Queued: max(q.asks[0].queued, q.asks[1].queued)}
+		TTL: by.ttl, A: a.outcome(), AAAA: b.outcome(), Attempts: q.attempts, Queued: max(q.asks[0].inQueue(now), q.asks[1].inQueue(now))}
 	for _, x := range [...]*result{&a, &b} {
 		if !x.asked {
 			continue

@@ -1,9 +1,11 @@
 package engine
 
 import (
+	"fmt"
 	"net/netip"
 	"os"
 	"runtime"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -76,6 +78,23 @@ func TestPinsReplaceTheLookUp(t *testing.T) {
 	expect(t, r, KindNone, 200)
 	if r.Timings.Reached(PhaseResolve) || r.Hops[0].DNS != nil {
 		t.Error("a pinned name was looked up")
+	}
+}
+
+// An address that DNS is not asked for is dialled only if it is of the family that is wanted, as one from DNS is.
+func TestFamilyBoundsPinsAndLiterals(t *testing.T) {
+	srv := serve(t, origin.Respond(200, "ok"))
+	at := srv.Addr()
+	pins := map[HostPort]netip.Addr{{"pinned.test", at.Port()}: at.Addr()}
+	for family, want := range map[resolver.Family]Kind{resolver.Any: KindNone, resolver.IPv4: KindNone, resolver.IPv6: KindResolveNoAddress} {
+		e := newEngine(t, Config{Pins: pins, Family: family})
+		for _, host := range []string{"pinned.test", "127.0.0.1"} {
+			r := probe(t, e, fmt.Sprintf("http://%s:%d/", host, at.Port()))
+			expect(t, r, want, map[Kind]int{KindNone: 200}[want])
+			if r.Err != nil && !strings.Contains(r.Err.Text, host+" has no IPv6 address") {
+				t.Errorf("%v, %s: %v", family, host, r.Err)
+			}
+		}
 	}
 }
 

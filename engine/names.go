@@ -234,7 +234,7 @@ func (r *NameResult) AppendJSON(dst []byte) []byte {
 	w.time("timestamp", r.Start)
 	w.text("name", r.Name)
 	w.addrs("addresses", r.Addrs)
-	answered := r.Server.IsValid() && (!r.Failed || isAnswer(r.Err.Kind))
+	answered := r.Server.IsValid() && (!r.Failed || isAnswer(r.Err.Kind, &r.Answer))
 	if answered {
 		w.key("rcode")
 		w.rcode(r.RCode)
@@ -276,11 +276,13 @@ func (r *NameResult) AppendJSON(dst []byte) []byte {
 	return w.end()
 }
 
-// isAnswer reports whether a failure of the kind is what a server said.
-func isAnswer(kind Kind) bool {
+// isAnswer reports whether a failure of the kind is what a server said in DNS.
+func isAnswer(kind Kind, ans *resolver.Answer) bool {
 	switch kind {
-	case KindResolveNXDomain, KindResolveNoAddress, KindResolveServFail, KindResolveRefused, KindResolveBadAnswer, KindResolveCNAMELoop:
+	case KindResolveNXDomain, KindResolveNoAddress, KindResolveServFail, KindResolveRefused, KindResolveCNAMELoop:
 		return true
+	case KindResolveBadAnswer: // or a connection that ended, or an answer in HTTP only
+		return ans.RCode != 0 || !ans.Arrived.IsZero()
 	}
 	return false
 }

@@ -293,6 +293,10 @@ func TestRecordOfANameIsWhatEncodingJSONWrites(t *testing.T) {
 			Err: fault(KindResolveNXDomain, PhaseResolve, nil, "none")},
 			wantName{N: 4, Input: "a.test", Timestamp: stamp, Name: "a.test", RCode: "NXDOMAIN", Server: "[2001:db8::53]:53", TTL: ttl(3600), AAAA: "nxdomain",
 				Cached: true, Failed: true, ErrorKind: "resolve.nxdomain", Error: "none", Time: 0.002}},
+		{NameResult{N: 6, Input: "a.test", Start: start, Answer: resolver.Answer{Name: "a.test", Server: server, A: resolver.FamilyOutcome{Asked: true,
+			Err: resolver.ErrBadAnswer}, Attempts: 1}, Took: 2000, Total: 2000, Failed: true, Err: fault(KindResolveBadAnswer, PhaseResolve, nil, "none in DNS")},
+			wantName{N: 6, Input: "a.test", Timestamp: stamp, Name: "a.test", Server: "[2001:db8::53]:53", A: "bad_answer", Attempts: 1, Failed: true,
+				ErrorKind: "resolve.bad_answer", Error: "none in DNS", Time: 0.002}},
 		{NameResult{N: 5, Input: "localhost", Start: start, Answer: resolver.Answer{Name: "localhost", Local: true, Addrs: []netip.Addr{netip.IPv6Loopback()}}},
 			wantName{N: 5, Input: "localhost", Timestamp: stamp, Name: "localhost", Local: true, Addresses: []string{"::1"}}},
 	} {

@@ -12,9 +12,9 @@ func (c *check) resolve() *Error {
 	c.addrs = c.addrs[:0]
 	switch pin, pinned := c.engine.pin(loc); {
 	case pinned:
-		c.addrs = append(c.addrs, netip.AddrPortFrom(pin, loc.port))
+		return c.only(pin)
 	case loc.addr.IsValid():
-		c.addrs = append(c.addrs, netip.AddrPortFrom(loc.addr, loc.port))
+		return c.only(loc.addr)
 	default:
 		if err := c.lookUp(); err != nil {
 			return err
@@ -22,6 +22,17 @@ func (c *check) resolve() *Error {
 	}
 	return c.guard()
 }
+
+// only is for a host with one address, that DNS is not asked for.
+func (c *check) only(addr netip.Addr) *Error {
+	if family := c.engine.cfg.Family; !family.Has(addr) {
+		return fault(KindResolveNoAddress, PhaseResolve, resolver.ErrNoAddress, "%s has no %s address", c.req.loc.host, familyNames[family])
+	}
+	c.addrs = append(c.addrs, netip.AddrPortFrom(addr, c.req.loc.port))
+	return c.guard()
+}
+
+var familyNames = map[resolver.Family]string{resolver.IPv4: "IPv4", resolver.IPv6: "IPv6"}
 
 func (e *Engine) pin(loc *location) (netip.Addr, bool) {
 	if len(e.cfg.Pins) == 0 {
@@ -65,7 +76,7 @@ func (c *check) lookUp() *Error {
 }
 
 func dnsInfo(ans *resolver.Answer, err error) *DNSInfo {
-	answered := err == nil || isAnswer(resolveKind(err))
+	answered := err == nil || isAnswer(resolveKind(err), ans)
 	return &DNSInfo{Server: ans.Server, Answered: answered, RCode: ans.RCode, CNAME: ans.CNAME, TTL: ans.TTL,
 		Cached: ans.Cached, Shared: ans.Shared, Attempts: ans.Attempts}
 }

@@ -135,6 +135,9 @@ func ParseServer(text string) (Server, error) {
 	return w.server(), nil
 }
 
+// compatible are the addresses that nobody has any more (RFC 4291 section 2.5.5.1).
+var compatible = netip.MustParsePrefix("::/96")
+
 // parseAddrPort reads an IP address, with the port given where the text has none.
 func parseAddrPort(text string, port uint16) (netip.AddrPort, bool) {
 	if at, err := netip.ParseAddrPort(text); err == nil {
@@ -144,5 +147,8 @@ func parseAddrPort(text string, port uint16) (netip.AddrPort, bool) {
 		text = bare[:len(bare)-1]
 	}
 	addr, err := netip.ParseAddr(text)
+	if compatible.Contains(addr) && addr != netip.IPv6Loopback() {
+		return netip.AddrPort{}, false // "::1:53" is a slip: it is no port of ::1
+	}
 	return netip.AddrPortFrom(addr, port), err == nil
 }

@@ -2,8 +2,10 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"github.com/spf13/pflag"
 
@@ -29,8 +31,16 @@ func parseNameSource(s string) (nameSource, error) {
 	if err == nil {
 		return nameSource{server: server}, nil
 	}
-	if pin, err := parsePin(s); err == nil {
+	pin, pinErr := parsePin(s)
+	switch scheme, rest, hasScheme := strings.Cut(s, "://"); {
+	case pinErr == nil:
 		return nameSource{pin: pin}, nil
+	case strings.Contains(s, "*"):
+		return nameSource{}, pinErr
+	case hasScheme && !slices.Contains([]string{"tcp", "tls", "https"}, strings.ToLower(scheme)):
+		return nameSource{}, fmt.Errorf("a DNS server is not asked over %s; give its address alone for UDP, or with tcp://, tls:// or https://", quote(scheme+"://"))
+	case hasScheme && !strings.EqualFold(scheme, "https"):
+		return nameSource{}, fmt.Errorf("%s is no address of a server; give an IP address, with a port if need be", quote(rest))
 	}
 	return nameSource{}, errors.New("give a DNS server, such as 192.0.2.53, 192.0.2.53:5353, tcp://192.0.2.53, tls://192.0.2.53#dns.example " +
 		"or https://dns.example/dns-query, or a pin, HOST:PORT:ADDR")

@@ -165,9 +165,12 @@ func parsePin(s string) (pin, error) {
 	if err != nil {
 		return pin{}, wrong
 	}
-	name, err := hostName(host)
-	if err != nil {
+	name, err := hostName(strings.TrimSuffix(host, "."))
+	switch {
+	case err != nil || name == "":
 		return pin{}, wrong
+	case strings.Contains(name, "*"):
+		return pin{}, errors.New("a pin is for one name; * stands for none")
 	}
 	return pin{engine.HostPort{Host: name, Port: uint16(port)}, addr.Unmap()}, nil
 }

@@ -53,7 +53,8 @@ func TestFlagValues(t *testing.T) {
 		"192.0.2.1": server("192.0.2.1:53"), "192.0.2.1:5353": server("192.0.2.1:5353"), "::1": server("[::1]:53"), "[::1]:54": server("[::1]:54"),
 		"tls://192.0.2.1#dns.example": server("tls://192.0.2.1:853#dns.example"), "https://dns.example": server("https://dns.example/dns-query"),
 		"dns.example:443:192.0.2.1": {pin: pinned},
-	}, "", "dns.example", "192.0.2.1:", "192.0.2.1:0", "192.0.2.1:65536", "[::1", "::1]:53", ":53", "tls://dns.example", "dns.example:443", "a:0:192.0.2.1")
+	}, "", "dns.example", "192.0.2.1:", "192.0.2.1:0", "192.0.2.1:65536", "[::1", "::1]:53", ":53", "tls://dns.example", "dns.example:443", "a:0:192.0.2.1",
+		"::1:5300", "::1:53", "*:443:192.0.2.1", "*.example:443:192.0.2.1", "udp://192.0.2.1", "tcp://dns.example:53", ".:80:192.0.2.1")
 	parses(t, "listen", parseAddrPort, map[string]netip.AddrPort{
 		"127.0.0.1:0": netip.MustParseAddrPort("127.0.0.1:0"),
 	}, "127.0.0.1", ":80", "localhost:80")
@@ -68,6 +69,7 @@ func TestPins(t *testing.T) {
 	}
 	parses(t, "resolve", parsePin, map[string]pin{
 		"example.com:443:192.0.2.1":       want("example.com", 443, "192.0.2.1"),
+		"example.com.:443:192.0.2.1":      want("example.com", 443, "192.0.2.1"),
 		"Example.COM:80:[2001:db8::1]":    want("example.com", 80, "2001:db8::1"),
 		"example.com:80:2001:db8::1":      want("example.com", 80, "2001:db8::1"),
 		"[2001:DB8::2]:80:[2001:db8::1]":  want("2001:db8::2", 80, "2001:db8::1"),

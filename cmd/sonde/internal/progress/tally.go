@@ -55,6 +55,7 @@ type counts struct {
 	Kinds          [256]int64 // RedirectErrors and Failed, by engine.Kind
 	ExpectMissing  int64      // final responses without the expected text
 	PeakInFlight   int64
+	Heard          int64 // names that a DNS server said something about
 }
 
 // NewTally returns an empty Tally.
@@ -102,6 +103,9 @@ func (t *Tally) AddName(r *engine.NameResult, inFlight int64) {
 	defer t.mu.Unlock()
 	t.Done++
 	t.PeakInFlight = max(t.PeakInFlight, inFlight)
+	if !r.Arrived.IsZero() {
+		t.Heard++
+	}
 	if r.Failed {
 		t.Failed++
 		t.Kinds[r.Err.Kind]++

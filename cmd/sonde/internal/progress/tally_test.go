@@ -9,6 +9,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/sondeprobe/sonde/engine"
+	"github.com/sondeprobe/sonde/resolver"
 )
 
 // What runs already belongs to a package that starts goroutines when it is loaded.
@@ -134,6 +135,29 @@ ms               p50       p90       p99       max      checks
 `
 	if !strings.HasSuffix(got, end) {
 		t.Errorf("got\n%s\nwant at the end\n%s", got, end)
+	}
+}
+
+// A list of which no name was answered is the fault of who was asked, most likely, and not of the names.
+func TestSummarySaysThatNoServerAnswered(t *testing.T) {
+	const sentence = "no DNS server has answered anything; look at --resolver"
+	dead := &engine.NameResult{Failed: true, Err: &engine.Error{Kind: engine.KindResolveTimeout}}
+	odd := &engine.NameResult{Failed: true, Err: &engine.Error{Kind: engine.KindResolveBadName}}
+	denied := &engine.NameResult{Failed: true, Err: &engine.Error{Kind: engine.KindResolveNXDomain}, Answer: resolver.Answer{Arrived: time.Now()}}
+	local := &engine.NameResult{Answer: resolver.Answer{Local: true}}
+	for _, tt := range []struct {
+		results []*engine.NameResult
+		want    bool
+	}{
+		{[]*engine.NameResult{dead, odd, local, dead}, true}, {[]*engine.NameResult{dead, denied, dead}, false}, {[]*engine.NameResult{odd, local}, false}, {nil, false},
+	} {
+		tally := NewTally(Names)
+		for _, r := range tt.results {
+			tally.AddName(r, 1)
+		}
+		if got := (Summary{Tally: tally}).String(); strings.Contains(got, sentence) != tt.want {
+			t.Errorf("want the sentence: %t; got\n%s", tt.want, got)
+		}
 	}
 }
 

@@ -98,11 +98,10 @@ func (r *Resolver) lead(ctx context.Context, a *Answer, sh *shard, e *entry, q *
 	sh.mu.Lock()
 	e.waiters--
 	alone := e.waiters == 0
-	switch {
-	case !alone:
-		e.stop = make(chan struct{})
-	case canceled:
+	if alone { // nobody is to join now, whose time is not over
 		sh.unlist(e)
+	} else {
+		e.stop = make(chan struct{})
 	}
 	sh.mu.Unlock()
 	if alone && !canceled { // the deadline: what is known by now is the outcome
@@ -147,6 +146,9 @@ func (r *Resolver) land(sh *shard, e *entry, q *query) {
 		if half != nil {
 			sh.put(half, now)
 		}
+	}
+	if !e.listed {
+		sh.list(e)
 	}
 	sh.land(e, now)
 }

@@ -3,6 +3,8 @@ package resolver
 import (
 	"context"
 	"errors"
+	"net/netip"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -176,5 +178,36 @@ func TestCallersInAHurryAloneTakeTheLookUpWithThem(t *testing.T) {
 	(<-held).answer(dns.RcodeSuccess, recordA)
 	if got := <-next; got.err != nil || got.answer.Cached || got.answer.Shared {
 		t.Errorf("%+v", got)
+	}
+}
+
+func TestNobodyJoinsALookUpThatIsRunningOut(t *testing.T) {
+	var whole atomic.Bool
+	s := newServer(t, func(rq *request) {
+		switch {
+		case rq.Question[0].Qtype == dns.TypeA:
+			rq.answer(dns.RcodeSuccess, "a.example. 60 IN A 127.0.0.1", "a.example. 60 IN A 192.0.2.1")
+		case whole.Load():
+			rq.answer(dns.RcodeSuccess, "a.example. 60 IN AAAA 2001:db8::1")
+		}
+	})
+	r := newTestWith(t, Config{Whole: true}, usualPace, s)
+	var next outcome
+	// The outcome of the hurried one is put into order after its time was over, and before it is there for others.
+	r.order.find = func(addr netip.Addr) (netip.Addr, error) {
+		if whole.CompareAndSwap(false, true) {
+			next.answer, next.err = r.LookUp(context.Background(), "a.example", Any, time.Time{})
+		}
+		return addr, nil
+	}
+	hurried, err := r.LookUp(context.Background(), "a.example", Any, time.Now().Add(100*time.Millisecond))
+	if err != nil || !errors.Is(hurried.AAAA.Err, ErrTimeout) || len(hurried.Addrs) != 2 {
+		t.Errorf("%+v, %v", hurried, err)
+	}
+	if next.err != nil || next.answer.Shared || len(next.answer.Addrs) != 3 {
+		t.Errorf("%+v, %v", next.answer, next.err)
+	}
+	if again, err := r.LookUp(context.Background(), "a.example", Any, time.Time{}); err != nil || !again.Cached || len(again.Addrs) != 3 {
+		t.Errorf("%+v, %v", again, err)
 	}
 }

@@ -117,7 +117,11 @@ func (a *ask) weigh(ev event, now time.Time) {
 	defer m.free()
 	sl := ev.slot
 	t := &a.tries[sl.try]
-	if m.parse(ev.octets.b) != nil || m.bits>>11&0xF != 0 {
+	err := m.parse(ev.octets.b)
+	if m.bits&bitTC != 0 && !overChannel(sl) {
+		err = nil // it may be cut in the middle of a record: nothing is taken from it but that (RFC 2181 section 9)
+	}
+	if err != nil || m.bits>>11&0xF != 0 {
 		if overChannel(sl) {
 			a.reject(sl, ErrBadAnswer, 0, event{cause: errBroken, at: ev.at}, now)
 		} else {

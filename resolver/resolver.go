@@ -83,12 +83,14 @@ type pace struct {
 	hold        time.Duration // of one family for the other: RFC 8305's Resolution Delay
 	failureLife time.Duration // how long a failure is kept
 	socketLife  time.Duration
+	streamIdle  time.Duration // after it a TCP connection without queries is closed (RFC 7766 section 6.2.3 leaves it to the client)
 	look        time.Duration // between two looks at a configuration file
 }
 
 var usualPace = pace{
 	firstWait: time.Second, minWait: 250 * time.Millisecond, maxWait: 5 * time.Second,
-	lateness: 10 * time.Millisecond, hold: 50 * time.Millisecond, failureLife: 5 * time.Second, socketLife: 30 * time.Second, look: 5 * time.Second,
+	lateness: 10 * time.Millisecond, hold: 50 * time.Millisecond, failureLife: 5 * time.Second, socketLife: 30 * time.Second, streamIdle: 10 * time.Second,
+	look: 5 * time.Second,
 }
 
 // Resolver looks names up. It is safe for concurrent use. It holds no sockets until it is first asked.

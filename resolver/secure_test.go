@@ -70,6 +70,20 @@ func TestServersAreReadAndWritten(t *testing.T) {
 	}
 }
 
+func TestCertificateIsForTheNameOrTheAddress(t *testing.T) {
+	for text, want := range map[string]string{
+		"tls://192.0.2.53#DNS.example": "dns.example",
+		"tls://192.0.2.53":             "192.0.2.53",
+		"tls://[2001:db8::53]:8853":    "2001:db8::53",
+		"tls://fe80::1%lo":             "fe80::1",
+	} {
+		s, err := ParseServer(text)
+		if got := s.way().certified(); err != nil || got != want {
+			t.Errorf("%s: a certificate for %q, %v, want %q", text, got, err, want)
+		}
+	}
+}
+
 // secureServer answers over TLS, each connection's queries in order, and counts the connections.
 type secureServer struct {
 	addr  netip.AddrPort

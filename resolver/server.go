@@ -37,6 +37,14 @@ type way struct {
 
 func (w way) server() Server { return Server{unique.Make(w)} }
 
+// certified is what the certificate of a TLS server must be for: no address in one has a zone.
+func (w way) certified() string {
+	if w.name != "" {
+		return w.name
+	}
+	return w.addr.Addr().WithZone("").String()
+}
+
 func (s Server) way() way {
 	if !s.IsValid() {
 		return way{}

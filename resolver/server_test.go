@@ -216,7 +216,7 @@ func newTest(t testing.TB, servers ...*server) *Resolver {
 
 // briskPace lets tests of the timers end soon.
 var briskPace = pace{firstWait: 100 * time.Millisecond, minWait: 100 * time.Millisecond, maxWait: 100 * time.Millisecond, lateness: time.Hour, hold: 50 * time.Millisecond,
-	failureLife: 5 * time.Second, socketLife: 30 * time.Second, look: 5 * time.Second}
+	failureLife: 5 * time.Second, socketLife: 30 * time.Second, streamIdle: 10 * time.Second, look: 5 * time.Second}
 
 func newTestWith(t testing.TB, cfg Config, p pace, servers ...*server) *Resolver {
 	t.Helper()

@@ -16,9 +16,6 @@ import (
 )
 
 const (
-	// A TCP connection without queries is closed after streamIdle (RFC 7766 section 6.2.3 leaves it to the client).
-	streamIdle = 10 * time.Second
-
 	writeSize = 4 << 10  // octets of queries after which no more are added to a write
 	readSize  = 16 << 10 // octets of answers read with one call
 )
@@ -105,12 +102,8 @@ func (st *stream) dial() (net.Conn, error) {
 	if st.up.transport != TLS {
 		return d.DialContext(r.life, "tcp", server.addr.String())
 	}
-	name := server.name
-	if name == "" {
-		name = server.addr.Addr().String()
-	}
 	return (&tls.Dialer{NetDialer: &d, Config: &tls.Config{
-		ServerName: name, RootCAs: r.cfg.Roots, MinVersion: tls.VersionTLS12, NextProtos: []string{"dot"},
+		ServerName: server.certified(), RootCAs: r.cfg.Roots, MinVersion: tls.VersionTLS12, NextProtos: []string{"dot"},
 	}}).DialContext(r.life, "tcp", server.addr.String())
 }
 
@@ -119,11 +112,14 @@ func (st *stream) listen(conn net.Conn) {
 	var length [2]byte
 	buffer := make([]byte, 1<<16)
 	in := bufio.NewReaderSize(conn, readSize)
-	for {
-		if in.Buffered() < len(length) {
-			_ = conn.SetReadDeadline(time.Now().Add(streamIdle))
+	fill := func(octets []byte) (int, error) {
+		if in.Buffered() < len(octets) {
+			_ = conn.SetReadDeadline(time.Now().Add(st.up.r.pace.streamIdle))
 		}
-		if n, err := io.ReadFull(in, length[:]); err != nil {
+		return io.ReadFull(in, octets)
+	}
+	for {
+		if n, err := fill(length[:]); err != nil {
 			if n == 0 && errors.Is(err, os.ErrDeadlineExceeded) && !st.idle() {
 				continue
 			}
@@ -131,7 +127,7 @@ func (st *stream) listen(conn net.Conn) {
 			return
 		}
 		message := buffer[:binary.BigEndian.Uint16(length[:])]
-		if _, err := io.ReadFull(in, message); err != nil {
+		if _, err := fill(message); err != nil {
 			st.fail(err)
 			return
 		}

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -241,6 +242,29 @@ func TestTCGoesToTCP(t *testing.T) {
 	a := mustLookUp(t, r, "a.example", IPv4, "192.0.2.1 192.0.2.2")
 	if a.Attempts != 2 || a.Kernel || a.Arrived.IsZero() {
 		t.Errorf("%+v", a)
+	}
+}
+
+// Old servers, and middleboxes, cut at an octet and not at a record.
+func TestTCOfAnAnswerCutAnywhereGoesToTCP(t *testing.T) {
+	whole := func(rq *request) []byte {
+		m := rq.reply(dns.RcodeSuccess, recordA)
+		m.Truncated = !rq.tcp
+		return pack(m)
+	}
+	var cut atomic.Int64
+	s := newServer(t, func(rq *request) {
+		b := whole(rq)
+		if !rq.tcp {
+			b = b[:questionEnd(b)+int(cut.Load())]
+		}
+		rq.send(b)
+	})
+	r := newTestWith(t, Config{CacheEntries: -1}, usualPace, s)
+	for ; cut.Load() < 16; cut.Add(1) {
+		if a := mustLookUp(t, r, "a.example", IPv4, "192.0.2.1"); a.Attempts != 2 {
+			t.Errorf("cut after %d octets: %d attempts", cut.Load(), a.Attempts)
+		}
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -81,5 +82,46 @@ func TestWriteTakenReturnsWhenThePeerHasReadOrGone(t *testing.T) {
 		if err := <-taken; err != nil && read {
 			t.Error(err)
 		}
+	}
+}
+
+func TestWriteTakenWaitsForThePeer(t *testing.T) {
+	diag, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_SOCK_DIAG)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(diag)
+	taken := make(chan error, 1)
+	s, err := Listen(Config{Addr: netip.AddrPort{}, ConnHandler: func(c *Conn) { taken <- c.WriteTaken("abc") }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	peer, err := net.Dial("tcp", s.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer peer.Close()
+	question := diagRequest(addrPortOf(peer.LocalAddr()), addrPortOf(peer.RemoteAddr()))
+	for seen := 0; seen < 100; { // as many looks as it has itself, and more
+		n, err := receiveQueue(diag, question)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n >= 3 { // the end of the connection counts too
+			seen++
+			time.Sleep(takenPause)
+		}
+	}
+	select {
+	case err := <-taken:
+		t.Fatalf("returned while three bytes waited: %v", err)
+	default:
+	}
+	if _, err := io.ReadFull(peer, make([]byte, 3)); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-taken; err != nil {
+		t.Error(err)
 	}
 }

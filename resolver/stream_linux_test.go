@@ -1,0 +1,79 @@
+package resolver
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"io"
+	"net"
+	"testing"
+	"time"
+
+	"github.com/miekg/dns"
+)
+
+// chunks is a connection that brings one chunk with each Read, and notes which of them were made without a deadline of their own.
+type chunks struct {
+	net.Conn
+	left    [][]byte
+	fresh   bool
+	without int
+}
+
+func (c *chunks) SetReadDeadline(time.Time) error {
+	c.fresh = true
+	return nil
+}
+
+func (c *chunks) Read(b []byte) (int, error) {
+	if !c.fresh {
+		c.without++
+	}
+	c.fresh = false
+	if len(c.left) == 0 {
+		return 0, io.EOF
+	}
+	n := copy(b, c.left[0])
+	c.left = c.left[1:]
+	return n, nil
+}
+
+// An answer whose first octets came with the one before it is waited for as long as any other.
+func TestEveryReadOfAStreamHasADeadlineOfItsOwn(t *testing.T) {
+	s := newServer(t, func(*request) {})
+	r := newTest(t, s)
+	st := &stream{up: r.upstreams[s.at], done: make(chan struct{})}
+	frame := append(binary.BigEndian.AppendUint16(nil, 40), bytes.Repeat([]byte{0x80}, 40)...)
+	for cut := 1; cut < len(frame); cut++ {
+		before := r.Stats().Received
+		conn := &chunks{left: [][]byte{append(bytes.Clone(frame), frame[:cut]...), frame[cut:]}}
+		st.listen(conn)
+		if n := r.Stats().Received - before; n != 2 || conn.without != 0 {
+			t.Errorf("cut at %d: %d messages, %d reads without a deadline of their own", cut, n, conn.without)
+		}
+	}
+}
+
+func TestIdleStreamIsClosed(t *testing.T) {
+	ended := make(chan error, 2)
+	at := streamServer(t, nil, func(_ int, conn *dns.Conn) {
+		answerOne(conn)
+		_, err := conn.Read(make([]byte, 1))
+		ended <- err
+	})
+	quick := usualPace
+	quick.streamIdle = 20 * time.Millisecond
+	r, err := newResolver(Config{Servers: []Server{at}, Hosts: "-", CacheEntries: -1}, quick)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	for range 2 {
+		if a, err := r.LookUp(context.Background(), "a.example", IPv4, time.Time{}); err != nil || a.Attempts != 1 {
+			t.Errorf("%+v, %v", a, err)
+		}
+		if err := <-ended; err != io.EOF {
+			t.Error("the idle connection ended with", err)
+		}
+	}
+}

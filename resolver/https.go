@@ -10,7 +10,8 @@ import (
 // HTTPSClient asks DNS servers over HTTPS.
 type HTTPSClient interface {
 	// Exchange posts a query, a DNS message that is the callee's from now on, to url and returns the answer, which is the caller's, and its
-	// age: how much of its TTLs is over already (RFC 8484 section 5.1). It ends when ctx does.
+	// age: how much of its TTLs is over already (RFC 8484 section 5.1). It ends when ctx does. An error with a method Answered() bool that
+	// returns true stands for an answer that is none in DNS: the server is not asked again.
 	Exchange(ctx context.Context, url string, query []byte) (answer []byte, age time.Duration, err error)
 	// Close closes every connection.
 	Close() error
@@ -53,11 +54,21 @@ func (p *posts) exchange(id uint16, query []byte) {
 	}
 	if !p.deliver(octets, arrival{noticed: time.Now(), age: age}) {
 		r.stats.ignored.Add(1)
-		p.tell(id, broken, errAnother) // nothing else will come of the request
+		p.tell(id, broken, anotherError{}) // nothing else will come of the request
 	}
 }
 
-var errAnother = errors.New("an answer to another question")
+// anotherError is an answer over HTTPS to another question than the one in its request.
+type anotherError struct{}
+
+func (anotherError) Error() string  { return "an answer to another question" }
+func (anotherError) Answered() bool { return true }
+
+// wasAnswered reports whether err stands for an answer that cannot be used.
+func wasAnswered(err error) bool {
+	var answer interface{ Answered() bool }
+	return errors.As(err, &answer) && answer.Answered()
+}
 
 // release takes the slot out. What its request brings is dropped.
 func (p *posts) release(sl *slot) { p.leave(sl) }

@@ -7,8 +7,9 @@ import (
 	"time"
 )
 
-// maxEnds is how many connections that end without an answer to anybody are replaced for a question.
-const maxEnds = 3
+// maxEnds is how many connections that end without an answer to anybody are replaced for a question: with the first, as many sends as to a
+// server that loses them.
+const maxEnds = maxSends - 1
 
 // judge acts on what came for one of the question's slots.
 func (a *ask) judge(ev event) {
@@ -29,6 +30,9 @@ func (a *ask) judge(ev event) {
 		case sl.up.transport != UDP && unreachable(ev.cause):
 			sl.up.down(now)
 			a.reject(sl, ErrUnreachable, 0, ev, now)
+			return
+		case wasAnswered(ev.cause):
+			a.reject(sl, ErrBadAnswer, 0, ev, now)
 			return
 		case a.hasAnother(sl): // sent twice, and one of the two may yet be answered
 			a.dismiss(sl)

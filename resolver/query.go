@@ -151,20 +151,11 @@ func (q *query) run(stop <-chan struct{}, until time.Time) end {
 // flush sends what is in the outboxes, unless another look-up is about to. Before it does, the others that are ready to run may add to
 // them: on a busy machine many queries leave with one call, on an idle one nobody waits.
 func (q *query) flush() {
-	if len(q.unsent) == 0 {
-		return
-	}
-	claimed := q.unsent[:0]
-	for _, s := range q.unsent {
+	for _, s := range q.unsent { // one at a time: a socket that takes nothing for a while holds only its own queries up
 		if s.out.claim() {
-			claimed = append(claimed, s)
+			runtime.Gosched()
+			s.flush()
 		}
-	}
-	if len(claimed) > 0 {
-		runtime.Gosched()
-	}
-	for _, s := range claimed {
-		s.flush()
 	}
 	clear(q.unsent)
 	q.unsent = q.unsent[:0]

@@ -340,8 +340,8 @@ func TestWhatIsNoAnswerOverHTTPSIsBadAnswer(t *testing.T) {
 			s := newWeb(t, answer)
 			r := newTestWith(t, s.config(t), usualPace)
 			a, err := lookUp(t, r, "a.example", IPv4)
-			if !errors.Is(err, ErrBadAnswer) || a.Server != s.server(t) || len(a.Addrs) != 0 {
-				t.Errorf("%+v, %v", a, err)
+			if !errors.Is(err, ErrBadAnswer) || a.Server != s.server(t) || len(a.Addrs) != 0 || a.Attempts != 1 || len(s.asked) != 1 {
+				t.Errorf("%+v, %v, asked %d times", a, err, len(s.asked))
 			}
 		})
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"slices"
+	"syscall"
 	"testing"
 	"time"
 
@@ -124,4 +125,41 @@ func TestQueriesOfOneSizeShareAMessage(t *testing.T) {
 			})
 		})
 	}
+}
+
+// full is a socket whose buffer is full: a write waits until there is room.
+type full struct {
+	syscall.RawConn
+	waits, room chan struct{}
+}
+
+func (f *full) Write(write func(fd uintptr) bool) error {
+	close(f.waits)
+	<-f.room
+	return f.RawConn.Write(write)
+}
+
+// TestFullSocketHoldsUpItsOwnQueriesOnly: a look-up has queries on two sockets, and waits for one of them.
+func TestFullSocketHoldsUpItsOwnQueriesOnly(t *testing.T) {
+	s := newServer(t, zone(recordA, recordA4, "b.example. 60 IN AAAA 2001:db8::2"))
+	r := newTestWith(t, Config{Sockets: 2}, usualPace, s)
+	now := time.Now()
+	q := newQuery(r, r.conf.get(now), "a.example.", Any, now.Add(time.Minute))
+	q.begin(now)
+	if len(q.unsent) != 2 {
+		t.Fatal("both questions are on one socket")
+	}
+	sd := q.unsent[0].out.sender
+	f := &full{sd.raw, make(chan struct{}), make(chan struct{})}
+	sd.raw = f
+	done := make(chan end)
+	go func() { done <- q.run(nil, q.deadline) }()
+	<-f.waits
+	sd.raw = f.RawConn // for the queries after these
+	mustLookUp(t, r, "b.example", IPv6, "2001:db8::2")
+	close(f.room)
+	if end := <-done; end != settled || texts(q.asks[0].addrs) != "192.0.2.1" || texts(q.asks[1].addrs) != "2001:db8::1" {
+		t.Errorf("%v: %v %v", end, q.asks[0].addrs, q.asks[1].addrs)
+	}
+	q.free()
 }

@@ -41,8 +41,9 @@ type slot struct {
 	lower bool // without 0x20
 	// rescue: over TCP for what was lost twice over UDP
 	rescue bool
-	// mangled: an answer in another case has been handed over. Guarded by the book's lock.
-	mangled bool
+	// What has been handed over of this attempt, so that it is not again: a look-up's inbox has room for answers, not for what anybody
+	// sends. And whether the kernel has the query. All guarded by the book's lock.
+	mangled, refused, left bool
 
 	counted bool // holds a place in the server's window
 	n       int  // octets of query
@@ -103,7 +104,7 @@ func (b *book) enter(sl *slot, via carrier) bool {
 	}
 	b.used[id/64] |= 1 << (id % 64)
 	b.sent++
-	sl.id, sl.via, sl.mangled = id, via, false
+	sl.id, sl.via, sl.mangled, sl.refused, sl.left = id, via, false, false, false
 	binary.BigEndian.PutUint16(sl.query[:], id)
 	b.slots[id] = sl
 	return true
@@ -155,7 +156,7 @@ func (b *book) deliver(octets []byte, came arrival) bool {
 	case matchNone:
 		return false
 	case matchMangled:
-		if sl.mangled { // a look-up's inbox has room for answers, not for what anybody sends
+		if sl.mangled {
 			return false
 		}
 		sl.mangled, ev.kind = true, mangled
@@ -172,16 +173,33 @@ func (b *book) deliver(octets []byte, came arrival) bool {
 	return ev.kind == answered
 }
 
-// nobody is no ID.
-const nobody = -1
-
-// refuse tells every look-up that waits here, except that of one ID, that the server cannot be reached this way.
-func (b *book) refuse(kind eventKind, cause error, except int) {
+// end tells every look-up that waits here that nothing will come any more.
+func (b *book) end(kind eventKind, cause error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for id, sl := range b.slots {
-		if int(id) != except {
-			sl.q.post(event{kind: kind, slot: sl, use: sl.use, cause: cause, progress: b.answered})
+	for _, sl := range b.slots {
+		sl.q.post(event{kind: kind, slot: sl, use: sl.use, cause: cause, progress: b.answered})
+	}
+}
+
+// refuse tells the look-ups whose queries have left that the server cannot be reached.
+func (b *book) refuse(cause error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, sl := range b.slots {
+		if sl.left && !sl.refused {
+			sl.refused = sl.q.post(event{kind: refused, slot: sl, use: sl.use, cause: cause})
+		}
+	}
+}
+
+// mark notes that the kernel has the queries, or does not have them after all.
+func (b *book) mark(list []leaving, left bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, l := range list {
+		if sl := b.slots[l.id]; sl != nil {
+			sl.left = left
 		}
 	}
 }

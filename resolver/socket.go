@@ -12,6 +12,7 @@ import (
 const (
 	datagramSize  = 4096    // more than we ask for; a longer datagram is cut and so broken
 	receiveBuffer = 1 << 20 // SO_RCVBUF, as far as the system lets it
+	maxFailures   = 16      // reads in a row without a datagram, for other reasons than that the server cannot be reached
 )
 
 // socket is a connected UDP socket with many queries in flight. Its reader goroutine matches answers to slots and owns nothing else. The
@@ -53,8 +54,9 @@ func (u *upstream) dial(now time.Time) (*socket, error) {
 
 // listen reads until the socket is closed. Unpacking is the waiter's work.
 func (s *socket) listen(rc *receiver) {
-	for {
-		err := rc.receive(func(octets []byte, now time.Time, stamp int64) {
+	var err error
+	for failures := 0; failures < maxFailures; {
+		err = rc.receive(func(octets []byte, now time.Time, stamp int64) {
 			s.up.r.stats.received.Add(1)
 			if !s.deliver(octets, arrival{noticed: now, stamp: stamp}) {
 				s.up.r.stats.ignored.Add(1)
@@ -62,13 +64,17 @@ func (s *socket) listen(rc *receiver) {
 		})
 		switch {
 		case err == nil:
-		case unreachable(err):
-			s.refuse(refused, err, nobody)
-		default:
-			s.retire() // closed by us, or of no further use
+			failures = 0
+		case errors.Is(err, net.ErrClosed):
 			return
+		case unreachable(err):
+			s.refuse(err)
+		default: // an ICMP error that says nothing about the server, reported once; or one of our own, which comes again
+			failures++
 		}
 	}
+	s.retire()
+	s.end(unsent, err)
 }
 
 // send puts the slot's query into the outbox; it leaves with the look-up's next flush.
@@ -85,27 +91,29 @@ func (s *socket) flush() {
 		if len(list) == 0 {
 			return
 		}
+		s.mark(list, true) // now: an ICMP error may be there before the call returns
 		for len(list) > 0 {
 			n, err := s.out.sender.send(octets, list)
 			if err != nil {
-				n = s.failed(octets[list[0].start:list[0].end], list[0].id, err)
+				s.failed(octets, list, err)
+				n = 1
 			}
 			list = list[n:]
 		}
 	}
 }
 
-// failed deals with the first query that could not be sent. A pending ICMP error that the kernel reports here belongs to the queries
-// before this one, which is sent again. It returns 1, the number of queries that are dealt with.
-func (s *socket) failed(query []byte, id uint16, err error) int {
+// failed deals with a list of which nothing could be sent: it sends the first query again. What the kernel reports may be an ICMP error
+// that belongs to the queries before these, and it reports each once.
+func (s *socket) failed(octets []byte, list []leaving, err error) {
 	if unreachable(err) {
-		s.refuse(refused, err, int(id))
-		_, err = s.conn.Write(query)
+		s.mark(list, false)
+		s.refuse(err)
+		s.mark(list, true)
 	}
-	if err != nil {
-		s.tell(id, unsent, err)
+	if _, err = s.conn.Write(octets[list[0].start:list[0].end]); err != nil {
+		s.tell(list[0].id, unsent, err)
 	}
-	return 1
 }
 
 // release takes the slot out; the last one of a retired socket closes it.
@@ -141,7 +149,7 @@ func shortage(err error) bool {
 // somebody forbids (EACCES is what an ICMPv6 "administratively prohibited" becomes).
 func unreachable(err error) bool {
 	return errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ENETUNREACH) || errors.Is(err, syscall.EHOSTUNREACH) ||
-		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EACCES) || portClosed(err) || untrusted(err)
+		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EACCES) || outOfReach(err) || untrusted(err)
 }
 
 // untrusted reports whether err says that who answered is not the server that was asked for, or that its name is unknown: a server that

@@ -1,6 +1,7 @@
 package resolver
 
 import (
+	"errors"
 	"net"
 	"syscall"
 	"time"
@@ -102,5 +103,7 @@ func (rc *receiver) stamp(i int) int64 {
 	return (*unix.Timespec)(unsafe.Add(unsafe.Pointer(cmsg), unix.CmsgLen(0))).Nano()
 }
 
-// portClosed: on Linux the errnos of unreachable are all there are.
-func portClosed(error) bool { return false }
+// outOfReach recognises what other ICMP errors of no route and no UDP become (ip(7), icmp_err_convert).
+func outOfReach(err error) bool {
+	return errors.Is(err, unix.ENOPROTOOPT) || errors.Is(err, unix.EHOSTDOWN) || errors.Is(err, unix.ENONET)
+}

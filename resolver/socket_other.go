@@ -28,7 +28,7 @@ func (rc *receiver) receive(take func(octets []byte, now time.Time, stamp int64)
 	return nil
 }
 
-// portClosed recognises WSAECONNRESET, which Windows reports on a UDP socket for an ICMP port unreachable.
-func portClosed(err error) bool {
+// outOfReach recognises WSAECONNRESET, which Windows reports on a UDP socket for an ICMP port unreachable.
+func outOfReach(err error) bool {
 	return runtime.GOOS == "windows" && errors.Is(err, syscall.Errno(10054))
 }

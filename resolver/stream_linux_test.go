@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"io"
 	"net"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -75,5 +76,29 @@ func TestIdleStreamIsClosed(t *testing.T) {
 		if err := <-ended; err != io.EOF {
 			t.Error("the idle connection ended with", err)
 		}
+	}
+}
+
+// TestStreamWhosePeerIsGoneIsLeft: nobody told us the end of the connection, and queries do not stop, so that it is never idle.
+func TestStreamWhosePeerIsGoneIsLeft(t *testing.T) {
+	var conns atomic.Int64
+	at := streamServer(t, nil, func(n int, conn *dns.Conn) {
+		conns.Add(1)
+		for answerOne(conn) {
+			if n == 0 {
+				_, _ = io.Copy(io.Discard, conn)
+				return
+			}
+		}
+	})
+	r := newTestWith(t, Config{Servers: []Server{at}, Timeout: time.Second}, briskPace)
+	for i, name := range []string{"a", "b", "c", "d"} {
+		a, err := lookUp(t, r, name+".example", IPv4)
+		if want := i != 1; (err == nil) != want || !want && a.Attempts != maxSends {
+			t.Errorf("%+v, %v", a, err)
+		}
+	}
+	if n := conns.Load(); n != 2 {
+		t.Errorf("%d connections", n)
 	}
 }

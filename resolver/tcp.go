@@ -201,7 +201,7 @@ func (st *stream) fail(cause error) {
 		conn.Close() // wakes who reads and who writes
 		cause = &ended{cause}
 	}
-	st.refuse(broken, cause, nobody)
+	st.end(broken, cause)
 }
 
 // ended is the end of a connection that stood. It is not the errno that it says: a reset says nothing about the server but that this

@@ -125,9 +125,7 @@ func (u *upstream) placeChannel(sl *slot, alone bool) error {
 	if u.channel != nil && u.channel.enter(sl, u.channel) {
 		return nil
 	}
-	if u.channel != nil {
-		u.channel.retire()
-	}
+	u.leaveChannel()
 	ch, err := u.connect()
 	if err != nil {
 		return err
@@ -175,6 +173,11 @@ func (u *upstream) retire() {
 			u.sockets[i] = nil
 		}
 	}
+	u.leaveChannel()
+}
+
+// leaveChannel has the next query go over another channel. The caller holds the lock.
+func (u *upstream) leaveChannel() {
 	if u.channel != nil {
 		u.channel.retire()
 		u.channel = nil
@@ -309,13 +312,15 @@ func (u *upstream) answered(at time.Time, took time.Duration, counted bool) {
 }
 
 // missedOne notes that a query was not answered before its timer ran out, and frees its place. A server that has answered since the query
-// was sent is not gone, it lost one.
+// was sent is not gone, it lost one. One that is gone may be so on its connection only, of which nobody told us the end: the next query
+// opens another.
 func (u *upstream) missedOne(sent, now time.Time) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if !u.heard.After(sent) {
 		if u.missed++; u.missed >= missLimit {
 			u.downUntil = now.Add(downLife)
+			u.leaveChannel()
 		}
 	}
 	u.inFlight--

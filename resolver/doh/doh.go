@@ -7,7 +7,6 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"io"
 	"mime"
@@ -25,6 +24,11 @@ const (
 	dialTimeout = 5 * time.Second
 	idleTimeout = 30 * time.Second
 	maxConns    = 8 // to one server that does not speak HTTP/2
+
+	// An HTTP/2 connection that brings nothing for so long is asked for a sign of life, and left when there is none: its peer may be gone
+	// without a word.
+	pingAfter   = 2 * time.Second
+	pingTimeout = 2 * time.Second
 )
 
 // Client asks over HTTP/2, or HTTP/1.1 where the server has no more. The name of a server is looked up by the system. It follows no
@@ -57,6 +61,7 @@ func New(cfg Config) *Client {
 		MaxConnsPerHost:     maxConns,
 		MaxIdleConnsPerHost: maxConns,
 		DisableCompression:  true,
+		HTTP2:               &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingTimeout},
 	}
 	c.http = http.Client{
 		Transport:     transport,
@@ -65,7 +70,15 @@ func New(cfg Config) *Client {
 	return c
 }
 
-var errRedirect = errors.New("the server redirects, which is not followed")
+// answerError is an answer in HTTP that holds none in DNS. The question is answered like that, and need not be put again.
+type answerError string
+
+func (e answerError) Error() string { return string(e) }
+
+// Answered makes package resolver not ask again.
+func (answerError) Answered() bool { return true }
+
+const errRedirect = answerError("the server redirects, which is not followed")
 
 // Exchange posts a query to the server at url and returns its answer, now the caller's, and how old the answer is: the caller's part is
 // to take the age off its TTLs (RFC 8484 section 5.1). A status other than 200 is an error.
@@ -90,12 +103,12 @@ func (c *Client) Exchange(ctx context.Context, url string, query []byte) (answer
 	case err != nil:
 		return nil, 0, err
 	case resp.StatusCode != http.StatusOK:
-		return nil, 0, fmt.Errorf("HTTP status %d", resp.StatusCode)
+		return nil, 0, answerError(fmt.Sprintf("HTTP status %d", resp.StatusCode))
 	case len(answer) > maxMessage:
-		return nil, 0, fmt.Errorf("an answer of more than %d bytes", maxMessage)
+		return nil, 0, answerError(fmt.Sprintf("an answer of more than %d bytes", maxMessage))
 	}
 	if kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")); kind != mediaType {
-		return nil, 0, fmt.Errorf("an answer of type %.60q, which is not %s", kind, mediaType)
+		return nil, 0, answerError(fmt.Sprintf("an answer of type %.60q, which is not %s", kind, mediaType))
 	}
 	if s, err := strconv.ParseUint(resp.Header.Get("Age"), 10, 31); err == nil {
 		age = time.Duration(s) * time.Second

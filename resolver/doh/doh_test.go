@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"sync"
 	"testing"
 	"time"
 
@@ -104,4 +105,75 @@ func listen(t *testing.T) net.Listener {
 	}
 	t.Cleanup(func() { l.Close() })
 	return l
+}
+
+// TestConnectionWhosePeerIsGoneIsLeft: the first connection takes everything and brings nothing any more, and nobody says so.
+func TestConnectionWhosePeerIsGoneIsLeft(t *testing.T) {
+	web := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", mediaType)
+		_, _ = w.Write(make([]byte, 12))
+	}))
+	web.EnableHTTP2 = true
+	web.StartTLS()
+	defer web.Close()
+	gone := make(chan struct{})
+	between := listen(t)
+	var relays sync.WaitGroup
+	defer relays.Wait()
+	defer between.Close()
+	relays.Go(func() {
+		for n := 0; ; n++ {
+			near, err := between.Accept()
+			if err != nil {
+				return
+			}
+			far, err := net.Dial("tcp", web.Listener.Addr().String())
+			if err != nil {
+				near.Close()
+				return
+			}
+			relays.Go(func() { _, _ = io.Copy(near, far); near.Close() })
+			relays.Go(func() {
+				var to io.Writer = far
+				if n == 0 {
+					to = &muted{far, gone}
+				}
+				_, _ = io.Copy(to, near)
+				far.Close()
+			})
+		}
+	})
+	c := New(Config{Roots: web.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs})
+	defer c.Close()
+	h2 := c.http.Transport.(*http.Transport).HTTP2
+	if h2.SendPingTimeout+h2.PingTimeout >= 5*time.Second || h2.SendPingTimeout*h2.PingTimeout == 0 {
+		t.Errorf("a connection is left after %v and %v, which is no time for another within a look-up", h2.SendPingTimeout, h2.PingTimeout)
+	}
+	h2.SendPingTimeout, h2.PingTimeout = 50*time.Millisecond, 50*time.Millisecond
+	url := "https://" + between.Addr().String()
+	if _, _, err := c.Exchange(context.Background(), url, make([]byte, 12)); err != nil {
+		t.Fatal(err)
+	}
+	close(gone)
+	if _, _, err := c.Exchange(context.Background(), url, make([]byte, 12)); err == nil {
+		t.Fatal("an answer over a connection that takes nothing")
+	}
+	if _, _, err := c.Exchange(context.Background(), url, make([]byte, 12)); err != nil {
+		t.Error("after the connection was left: ", err)
+	}
+}
+
+// muted writes until gone, and then drops.
+type muted struct {
+	io.Writer
+	gone chan struct{}
+}
+
+func (m *muted) Write(b []byte) (int, error) {
+	select {
+	case <-m.gone:
+		return len(b), nil
+	default:
+		return m.Writer.Write(b)
+	}
 }

@@ -64,7 +64,7 @@ func New(cfg Config) (*Engine, error) {
 	e.tls = clientTLS(&cfg)
 	e.checks.New = func() any { return newCheck(e) }
 	if e.resolver = cfg.Resolver; e.resolver == nil {
-		cfg.ResolverConfig.Timeout = orDefault(cfg.ResolverConfig.Timeout, cfg.ResolveTimeout)
+		cfg.ResolverConfig.Timeout = orDefault(cfg.ResolverConfig.Timeout, min(cfg.ResolveTimeout, cfg.Timeout))
 		r, err := resolver.New(cfg.ResolverConfig)
 		if err != nil {
 			return nil, err

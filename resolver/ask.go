@@ -61,7 +61,7 @@ type course struct {
 
 	size    int // octets of base
 	end     int // of the question
-	sent    int // queries sent, of all names
+	sent    int // queries sent for it
 	current int // the server whose turn it is
 	last    *slot
 	resend  time.Time // zero: nothing more to send
@@ -113,7 +113,9 @@ func (a *ask) fill(e *entry, now time.Time) {
 	a.state, a.addrs, a.chain = done, e.answer.Addrs, e.answer.CNAME
 	a.rcode, a.err, a.server = out.RCode, out.Err, out.Server
 	a.life = e.expires.Sub(now)
-	a.ttl = a.life
+	if a.ttl = a.life; !final(a.err) {
+		a.ttl = 0
+	}
 	if e.err != nil {
 		a.cause = e.err.Cause
 	}
@@ -133,7 +135,7 @@ func (a *ask) begin(now time.Time) {
 		return
 	}
 	a.tries = append(a.tries[:0], make([]try, len(a.q.set.list))...)
-	a.current = -1
+	a.current, a.sent = -1, 0
 	a.advance(now)
 }
 
@@ -172,7 +174,8 @@ func (a *ask) advance(now time.Time) {
 		plain, lower := up.quirks(now)
 		via := up.transport
 		rescue := via == UDP && a.lostTwice(i)
-		if a.submit(plan{try: i, plain: plain, lower: lower || via >= TLS, channel: via != UDP || rescue, rescue: rescue}, now) { // TLS needs no 0x20
+		t := &a.tries[i]
+		if a.submit(plan{try: i, plain: plain || t.plain, lower: lower || t.lower || via >= TLS, channel: via != UDP || rescue, rescue: rescue}, now) { // TLS needs no 0x20
 			return
 		}
 	}
@@ -212,7 +215,10 @@ func (a *ask) pick(now time.Time) int {
 
 // submit makes the attempt, or queues it when the server's window is full. It reports false when the server cannot be reached.
 func (a *ask) submit(p plan, now time.Time) bool {
-	a.withdraw()
+	if a.ticket.up != nil { // for another server: that send does not happen now
+		a.tries[a.next.try].sends--
+		a.withdraw()
+	}
 	a.postponed = false
 	a.tries[p.try].sends++
 	a.current = p.try
@@ -239,10 +245,11 @@ func (a *ask) redeem() {
 		return
 	}
 	if a.sent == 0 { // a resend that waits costs the look-up nothing that the wire does not
-		a.queued = now.Sub(a.queuedAt)
+		a.queued += now.Sub(a.queuedAt)
 		if up := a.q.set.list[a.next.try]; a.q.deadline.Sub(now) < up.takes() { // it would be blamed for what it had no time for
-			a.tries[a.next.try].sends--
+			a.tries[a.next.try].sends = a.q.set.attempts
 			up.free()
+			a.advance(now)
 			return
 		}
 	}
@@ -332,12 +339,13 @@ func (a *ask) unsent(p plan, err error, now time.Time) bool {
 		a.q.set.list[p.try].down(now)
 		a.mark(p.try, ErrUnreachable, 0, err)
 		return false
-	case a.q.r.life.Err() != nil:
+	case a.q.r.life.Err() != nil || errors.Is(err, ErrClosed):
 		a.finish(ErrClosed, nil)
 	case a.sent > 0: // something is on the wire: a shortage does not end the wait for it
 		a.resend = now.Add(a.q.set.list[p.try].wait(a.q.set))
-	default:
-		a.finish(ErrLocal, err)
+	default: // of ours; but it may be of a kind that is so with this server only
+		a.mark(p.try, ErrLocal, 0, err)
+		return false
 	}
 	return true
 }

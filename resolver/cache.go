@@ -240,7 +240,7 @@ func (e *entry) cached(now time.Time, a *Answer) error {
 	*a = e.answer
 	a.Cached, a.Attempts, a.Queued = true, 0, 0
 	a.Arrived, a.Kernel = time.Time{}, false
-	age := e.life - e.expires.Sub(now)
+	age := max(e.life-e.expires.Sub(now), 0) // it may have come after the caller began
 	a.TTL = max(a.TTL-age, 0)
 	for _, out := range [...]*FamilyOutcome{&a.A, &a.AAAA} {
 		out.TTL, out.Arrived = max(out.TTL-age, 0), time.Time{}

@@ -251,3 +251,32 @@ func TestDecisiveOutcome(t *testing.T) {
 		t.Error("a family that was not asked for decides")
 	}
 }
+
+// A caller may have begun before the entry came.
+func TestEntryFromTheFutureIsNoYoungerThanNew(t *testing.T) {
+	now := time.Now()
+	e := &entry{life: time.Minute, expires: now.Add(time.Minute), answer: Answer{TTL: time.Minute, A: FamilyOutcome{TTL: time.Minute}}}
+	var a Answer
+	if err := e.cached(now.Add(-time.Second), &a); err != nil || a.TTL != time.Minute || a.A.TTL != time.Minute || a.AAAA.TTL != 0 {
+		t.Errorf("%+v, %v", a, err)
+	}
+}
+
+// A failure of one family that the cache knows is no answer with a TTL.
+func TestRecalledFailureHasNoTTL(t *testing.T) {
+	s := newServer(t, func(rq *request) {
+		if rq.Question[0].Qtype == dns.TypeAAAA {
+			rq.answer(dns.RcodeServerFailure)
+			return
+		}
+		rq.answer(dns.RcodeSuccess, "a.example. 0 IN A 192.0.2.1")
+	})
+	r := newTest(t, s)
+	if _, err := lookUp(t, r, "a.example", IPv6); !errors.Is(err, ErrServFail) {
+		t.Fatal(err)
+	}
+	a := mustLookUp(t, r, "a.example", Any, "192.0.2.1")
+	if a.AAAA.Err != ErrServFail || a.AAAA.TTL != 0 || len(s.requests()) != 2 {
+		t.Errorf("%+v, asked %d times", a.AAAA, len(s.requests()))
+	}
+}

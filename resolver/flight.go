@@ -188,11 +188,15 @@ func (r *Resolver) join(ctx context.Context, a *Answer, sh *shard, e *entry, sta
 	}
 	sh.mu.Lock()
 	e.waiters--
-	if e.waiters == 0 && e.stop != nil && !e.landed {
+	landed := e.landed
+	if e.waiters == 0 && e.stop != nil && !landed {
 		close(e.stop)
 		sh.unlist(e)
 	}
 	sh.mu.Unlock()
+	if landed { // while we left
+		return e.fresh(start, true, a)
+	}
 	*a = Answer{Name: e.key.name, Shared: true}
 	return &Error{Name: e.key.name, Err: err, Cause: ctx.Err()}
 }

@@ -211,3 +211,55 @@ func TestNobodyJoinsALookUpThatIsRunningOut(t *testing.T) {
 		t.Errorf("%+v, %v", again, err)
 	}
 }
+
+// A failure is kept when a look-up has had all its time. What a caller in a hurry got is no reason for the next one not to ask.
+func TestHurriedFailureIsNotKept(t *testing.T) {
+	answer := func(rq *request) { rq.answer(dns.RcodeSuccess, recordA) }
+	t.Run("one server failed", func(t *testing.T) {
+		held := make(chan *request, 1)
+		failing, good := newServer(t, rcode(dns.RcodeServerFailure)), newServer(t, func(rq *request) { held <- rq })
+		r := newTestWith(t, Config{}, usualPace, failing, good)
+		if _, err := r.LookUp(context.Background(), "a.example", IPv4, time.Now().Add(100*time.Millisecond)); !errors.Is(err, ErrServFail) {
+			t.Error(err)
+		}
+		answer(<-held)
+		next := background(context.Background(), r, time.Time{})
+		answer(<-held)
+		if got := <-next; got.err != nil || got.answer.Cached {
+			t.Errorf("%+v", got)
+		}
+	})
+	t.Run("every send is used", func(t *testing.T) {
+		held := make(chan *request, 9)
+		s := newServer(t, func(rq *request) { held <- rq })
+		r := newTestWith(t, Config{}, briskPace, s)
+		if a, err := r.LookUp(context.Background(), "a.example", IPv4, time.Now().Add(time.Second)); !errors.Is(err, ErrTimeout) || a.Attempts != maxSends {
+			t.Errorf("%+v, %v", a, err)
+		}
+		for range maxSends {
+			<-held
+		}
+		next := background(context.Background(), r, time.Time{})
+		answer(<-held)
+		if got := <-next; got.err != nil || got.answer.Cached {
+			t.Errorf("%+v", got)
+		}
+	})
+}
+
+// The outcome of a look-up may come when the time of one who waits for it is over: it is not thrown away.
+func TestOutcomeThatIsThereIsTaken(t *testing.T) {
+	s, _ := holding(t)
+	r := newTest(t, s)
+	now := time.Now()
+	k := r.key("a.example", IPv4, r.conf.get(now), now)
+	sh := r.cache.shard(&k)
+	for range 100 {
+		e := &entry{key: k, flight: flight{waiters: 1, landed: true, done: make(chan struct{})}}
+		close(e.done)
+		var a Answer
+		if err := r.join(context.Background(), &a, sh, e, now, now); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

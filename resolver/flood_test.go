@@ -174,6 +174,30 @@ func TestWrongCaseDoesNotCrowdOutTheAnswer(t *testing.T) {
 	t.Error("the answer was lost")
 }
 
+// TestCopiesOfAnAnswerDoNotCrowdOutTheOther: a look-up asks two questions, and one inbox has the answers to both.
+func TestCopiesOfAnAnswerDoNotCrowdOutTheOther(t *testing.T) {
+	q := newQuery(&Resolver{}, &servers{}, "a.example.", Any, time.Now())
+	b := &book{slots: map[uint16]*slot{}}
+	var answers [2][]byte
+	for i, qtype := range []uint16{typeA, typeAAAA} {
+		sl := &slot{q: q}
+		query, _ := new(packer).pack(sl.query[:], "a.example.", qtype)
+		sl.n, sl.end = len(query), questionEnd(query)
+		b.enter(sl, nil)
+		answers[i] = append([]byte(nil), sl.query[:sl.n]...)
+		answers[i][2] |= 0x80
+	}
+	taken := 0
+	for range 100 {
+		if b.deliver(answers[0], arrival{}) {
+			taken++
+		}
+	}
+	if taken != maxAnswers || !b.deliver(answers[1], arrival{}) || len(q.inbox) != maxAnswers+1 {
+		t.Errorf("%d copies taken, %d events", taken, len(q.inbox))
+	}
+}
+
 // TestAnswersFromElsewhereNeverArrive: the sockets are connected, so the perfect answer from anywhere else does not reach us.
 func TestAnswersFromElsewhereNeverArrive(t *testing.T) {
 	held := make(chan *request, 2)

@@ -11,6 +11,9 @@ import (
 // server that loses them.
 const maxEnds = maxSends - 1
 
+// hurry is how long before the look-up's own deadline a caller leaves who is in a hurry.
+const hurry = 50 * time.Millisecond
+
 // judge acts on what came for one of the question's slots.
 func (a *ask) judge(ev event) {
 	sl, now := ev.slot, time.Now()
@@ -24,8 +27,8 @@ func (a *ask) judge(ev event) {
 		case sl.rescue:
 			a.give(sl, now)
 			return
-		case shortage(ev.cause):
-			a.finish(ErrLocal, ev.cause)
+		case shortage(ev.cause) || misfit(ev.cause):
+			a.reject(sl, ErrLocal, 0, ev, now)
 			return
 		case sl.up.transport != UDP && unreachable(ev.cause):
 			sl.up.down(now)
@@ -37,17 +40,15 @@ func (a *ask) judge(ev event) {
 		case a.hasAnother(sl): // sent twice, and one of the two may yet be answered
 			a.dismiss(sl)
 			return
-		case t.ends >= maxEnds && !ev.progress:
+		case t.ends >= maxEnds:
 			a.reject(sl, ErrBadAnswer, 0, ev, now)
 			return
 		}
 		// The server may close a connection just when a query goes out (RFC 7766 section 6.2.4), and does so after so many answers: what
-		// it answered by then may be lost with the connection.
-		if !ev.progress {
-			t.ends++
-		}
+		// it answered by then may be lost with the connection. Some close after each answer, and take what else was on its way along.
+		t.ends++
 		p := sl.plan()
-		p.alone = t.ends > 0 // it may be one that closes after an answer and takes what else was on its way along
+		p.alone = !ev.progress || t.ends > 1
 		if sl.counted {
 			sl.counted = false
 			sl.up.cutShort()
@@ -271,7 +272,10 @@ func (a *ask) telling() result {
 	for i := range a.tries {
 		if t := &a.tries[i]; t.over && (best == nil || weight(t.err) > weight(best.err)) {
 			best = t
-			res.server = a.q.serverAt(i)
+			res.server = Server{}
+			if t.err != ErrLocal { // or nobody was asked
+				res.server = a.q.serverAt(i)
+			}
 			res.rcode, res.err, res.cause, res.arrived, res.kernel = t.rcode, t.err, t.cause, t.at, t.stamp
 		}
 	}
@@ -297,9 +301,9 @@ func (a *ask) soFar(now time.Time) result {
 		}
 	}
 	res.life, res.ttl = a.q.r.kept(res.err, 0), 0
-	waited := a.resend.IsZero() && a.ticket.up == nil || !now.Before(a.q.deadline)
-	if res.err == ErrTimeout && (a.sent == 0 || !waited && !a.q.heldOut) {
-		res.life = 0 // never asked, or a caller in a hurry: no reason for the next one not to ask
+	early := a.q.deadline.Sub(now) > hurry && !a.q.heldOut
+	if early || a.sent == 0 {
+		res.life = 0 // a caller in a hurry, or never asked: no reason for the next one not to ask
 	}
 	return res
 }
@@ -307,7 +311,7 @@ func (a *ask) soFar(now time.Time) result {
 // inQueue is how long the question waited, or waits still, before it was sent for the first time.
 func (a *ask) inQueue(now time.Time) time.Duration {
 	if a.state == asking && a.sent == 0 && a.ticket.up != nil {
-		return now.Sub(a.queuedAt)
+		return a.queued + now.Sub(a.queuedAt)
 	}
 	return a.queued
 }

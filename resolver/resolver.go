@@ -248,22 +248,32 @@ func (r *Resolver) key(name string, family Family, set *servers, now time.Time) 
 	return r.cache.key(name, family, set.id, r.hosts.get(now).id)
 }
 
-// search tries the names of the search list until one of them exists.
-func (r *Resolver) search(ctx context.Context, a *Answer, host string, family Family, set *servers, start, until time.Time) (err error) {
+// search tries the names of the search list until one of them has addresses. A name that exists tells more than one that does not.
+func (r *Resolver) search(ctx context.Context, a *Answer, host string, family Family, set *servers, start, until time.Time) error {
 	names := candidates(host, set.search, set.ndots)
 	if len(names) == 0 {
 		names = []string{host}
 	}
+	var best Answer
+	var bestErr error
 	sent := 0
-	for _, name := range names {
-		err = r.lookUp(ctx, a, name, family, set, start, until)
+	for now, i := start, 0; i < len(names); now, i = r.now(), i+1 {
+		err := r.lookUp(ctx, a, names[i], family, set, now, until)
 		sent += a.Attempts
+		for _, d := range [...]*time.Duration{&a.First, &a.All} {
+			if *d > 0 {
+				*d += now.Sub(start)
+			}
+		}
+		if !errors.Is(err, ErrNXDomain) || !errors.Is(bestErr, ErrNoAddress) {
+			best, bestErr = *a, err
+		}
 		if !errors.Is(err, ErrNXDomain) && !errors.Is(err, ErrNoAddress) {
 			break
 		}
 	}
-	a.Attempts = sent
-	return err
+	*a, a.Attempts = best, sent
+	return bestErr
 }
 
 // lookUp is the flow for one absolute name: address in disguise, localhost, hosts file, names that never exist, and then cache and DNS.

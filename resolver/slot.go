@@ -10,6 +10,7 @@ import (
 const (
 	maxInFlight = 1024 // slots of one carrier
 	maxSent     = 4096 // queries over one carrier before it is retired
+	maxAnswers  = 2    // to one attempt: the first may be broken
 )
 
 // carrier is what a query goes out on: a UDP socket or a channel.
@@ -43,6 +44,7 @@ type slot struct {
 	rescue bool
 	// What has been handed over of this attempt, so that it is not again: a look-up's inbox has room for answers, not for what anybody
 	// sends. And whether the kernel has the query. All guarded by the book's lock.
+	answers                uint8
 	mangled, refused, left bool
 
 	counted bool // holds a place in the server's window
@@ -104,7 +106,7 @@ func (b *book) enter(sl *slot, via carrier) bool {
 	}
 	b.used[id/64] |= 1 << (id % 64)
 	b.sent++
-	sl.id, sl.via, sl.mangled, sl.refused, sl.left = id, via, false, false, false
+	sl.id, sl.via, sl.answers, sl.mangled, sl.refused, sl.left = id, via, 0, false, false, false
 	binary.BigEndian.PutUint16(sl.query[:], id)
 	b.slots[id] = sl
 	return true
@@ -161,6 +163,10 @@ func (b *book) deliver(octets []byte, came arrival) bool {
 		}
 		sl.mangled, ev.kind = true, mangled
 	case matchQuery:
+		if sl.answers++; sl.answers > maxAnswers {
+			sl.answers = maxAnswers
+			return false
+		}
 		if late := came.noticed.UnixNano() - came.stamp; came.stamp != 0 && late >= 0 && late <= int64(came.noticed.Sub(sl.sent)) {
 			ev.at, ev.kernel = came.noticed.Add(-time.Duration(late)), true
 		}

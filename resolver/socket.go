@@ -145,6 +145,11 @@ func shortage(err error) bool {
 	return false
 }
 
+// misfit reports whether err says that this machine has no way to speak to an address of the kind.
+func misfit(err error) bool {
+	return errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.EAFNOSUPPORT)
+}
+
 // unreachable reports whether err says that the server, not this machine, is the matter: port closed, no route to it, or one that
 // somebody forbids (EACCES is what an ICMPv6 "administratively prohibited" becomes).
 func unreachable(err error) bool {

@@ -102,3 +102,43 @@ func TestStreamWhosePeerIsGoneIsLeft(t *testing.T) {
 		t.Errorf("%d connections", n)
 	}
 }
+
+// TestQuestionIsSentThreeTimesOverConnectionsThatEnd: each brings answers to others before it ends.
+func TestQuestionIsSentThreeTimesOverConnectionsThatEnd(t *testing.T) {
+	var asked atomic.Int64
+	at := streamServer(t, nil, func(_ int, conn *dns.Conn) {
+		for {
+			m, err := conn.ReadMsg()
+			if err != nil {
+				return
+			}
+			if m.Question[0].Qtype == dns.TypeA {
+				if asked.Add(1) > 2*maxSends {
+					return
+				}
+				continue // the connection ends with the next question
+			}
+			_ = conn.WriteMsg(new(dns.Msg).SetReply(m))
+			return
+		}
+	})
+	r := newTestWith(t, Config{Servers: []Server{at}, CacheEntries: -1, Timeout: time.Second}, usualPace)
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				_, _ = lookUp(t, r, "b.example", IPv6)
+			}
+		}
+	}()
+	a, err := lookUp(t, r, "a.example", IPv4)
+	close(stop)
+	<-stopped
+	if err == nil || a.Attempts > maxSends || asked.Load() > maxSends {
+		t.Errorf("%d attempts, asked %d times, %v", a.Attempts, asked.Load(), err)
+	}
+}

@@ -1,0 +1,89 @@
+package resolver
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/miekg/dns"
+)
+
+// searching returns a resolver whose search list is "x.test".
+func searching(t *testing.T, s *server) *Resolver {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "resolv.conf")
+	write(t, path, "search x.test\n")
+	return newTestWith(t, Config{Search: true, ResolvConf: path}, usualPace, s)
+}
+
+// slowly answers NXDOMAIN for a.x.test after delay, and whatever answer says for all else.
+func slowly(delay time.Duration, answer func(*request)) func(*request) {
+	return func(rq *request) {
+		if rq.question() == "a.x.test A" {
+			time.AfterFunc(delay, func() { rq.answer(dns.RcodeNameError, rootSOA) })
+			return
+		}
+		answer(rq)
+	}
+}
+
+// TestEachNameOfASearchBeginsWhenItIsAsked: the one before it took its time.
+func TestEachNameOfASearchBeginsWhenItIsAsked(t *testing.T) {
+	const delay = 200 * time.Millisecond // under the retransmit timer
+	t.Run("times", func(t *testing.T) {
+		s := newServer(t, slowly(delay, func(rq *request) { rq.answer(dns.RcodeSuccess, "a. 60 IN A 192.0.2.1") }))
+		r := searching(t, s)
+		a := mustLookUp(t, r, "a", IPv4, "192.0.2.1")
+		if a.All < delay || a.First != a.All || a.Attempts != 2 {
+			t.Errorf("%+v", a)
+		}
+		if mean := r.upstreams[s.at].takes(); mean > a.All*15/16 { // the second took what is left of it, not all of it
+			t.Errorf("the server takes %v of %v", mean, a.All)
+		}
+	})
+	t.Run("what ended meanwhile", func(t *testing.T) {
+		s := newServer(t, slowly(delay, func(rq *request) { rq.answer(dns.RcodeSuccess, "a. 60 IN A 192.0.2.1") }))
+		r := searching(t, s)
+		mustLookUp(t, r, "a.", IPv4, "192.0.2.1")
+		kept(r, "a", IPv4).expires = time.Now().Add(delay / 2)
+		if a := mustLookUp(t, r, "a", IPv4, "192.0.2.1"); a.Cached {
+			t.Errorf("%+v", a)
+		}
+	})
+	t.Run("deadline", func(t *testing.T) {
+		asked := make(chan *request, 1)
+		s := newServer(t, slowly(delay, func(rq *request) { asked <- rq }))
+		r := searching(t, s)
+		patient := make(chan error, 1)
+		go func() {
+			_, err := lookUp(t, r, "a.", IPv4)
+			patient <- err
+		}()
+		rq := <-asked
+		until := time.Now().Add(2 * delay)
+		// Waiting from the second name on for as long as there was in the beginning, it would be late by a delay.
+		late := time.AfterFunc(2*delay+delay*3/4, func() {})
+		_, err := r.LookUp(context.Background(), "a", IPv4, until) // joins the other one
+		if !errors.Is(err, ErrTimeout) || time.Now().Before(until) || !late.Stop() {
+			t.Errorf("%v late: %v", time.Since(until), err)
+		}
+		rq.answer(dns.RcodeSuccess, "a. 60 IN A 192.0.2.1")
+		if err := <-patient; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestNameThatExistsTellsMoreThanOneThatDoesNot(t *testing.T) {
+	s := newServer(t, zone("a.x.test. 300 IN TXT hello"))
+	a, err := lookUp(t, searching(t, s), "a", IPv4)
+	if !errors.Is(err, ErrNoAddress) || a.Name != "a.x.test" || a.Attempts != 2 {
+		t.Errorf("%+v, %v", a, err)
+	}
+	a, err = lookUp(t, searching(t, s), "b", IPv4)
+	if !errors.Is(err, ErrNXDomain) || a.Name != "b" || a.Attempts != 2 {
+		t.Errorf("%+v, %v", a, err)
+	}
+}

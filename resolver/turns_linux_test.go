@@ -1,0 +1,158 @@
+package resolver
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/miekg/dns"
+)
+
+// TestOneLostRetryIsRetriedLikeThat: the server has said how it wants to be asked, and one datagram is lost after that.
+func TestOneLostRetryIsRetriedLikeThat(t *testing.T) {
+	const record = "a-name-of-many-letters.example. 300 IN A 192.0.2.1"
+	for name, wrong := range map[string]func(*request) []byte{
+		"without EDNS": func(rq *request) []byte {
+			if !rq.edns() {
+				return nil
+			}
+			return pack(rq.reply(dns.RcodeFormatError))
+		},
+		"in lower case": func(rq *request) []byte {
+			name := rq.Question[0].Name
+			if name == strings.ToLower(name) {
+				return nil
+			}
+			m := rq.reply(dns.RcodeSuccess, record)
+			m.Question[0].Name = strings.ToLower(name)
+			return pack(m)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			right := 0
+			s := newServer(t, func(rq *request) {
+				if b := wrong(rq); b != nil {
+					rq.send(b)
+				} else if right++; right > 1 {
+					rq.answer(dns.RcodeSuccess, record)
+				}
+			})
+			r := newTestWith(t, Config{}, briskPace, s)
+			if a := mustLookUp(t, r, "a-name-of-many-letters.example", IPv4, "192.0.2.1"); a.Attempts != 3 {
+				t.Errorf("%+v", a)
+			}
+		})
+	}
+}
+
+// TestServerOfNoUseHereIsPassedOver: no socket can be connected to it, and the second one is fine.
+func TestServerOfNoUseHereIsPassedOver(t *testing.T) {
+	const useless = "[fe80::1%nosuch0]:53"
+	if conn, err := net.Dial("udp", useless); err == nil {
+		conn.Close()
+		t.Skip("this kernel connects without a zone")
+	}
+	s := newServer(t, zone(recordA))
+	for _, via := range []Transport{UDP, TCP} {
+		t.Run([]string{"UDP", "TCP"}[via], func(t *testing.T) {
+			r := newTestWith(t, Config{Servers: []Server{At(netip.MustParseAddrPort(useless))[0].over(via)}}, usualPace, s)
+			if a := mustLookUp(t, r, "a.example", IPv4, "192.0.2.1"); a.Server != s.at {
+				t.Errorf("%+v", a)
+			}
+			r = newTestWith(t, Config{Servers: []Server{At(netip.MustParseAddrPort(useless))[0].over(via)}}, usualPace)
+			if a, err := lookUp(t, r, "a.example", IPv4); !errors.Is(err, ErrLocal) || a.Server.IsValid() {
+				t.Errorf("%+v, %v", a, err)
+			}
+		})
+	}
+}
+
+// TestShortageAtTheEndOfAChainIsLocal: queries were sent, but none for the name that is asked for now.
+func TestShortageAtTheEndOfAChainIsLocal(t *testing.T) {
+	var limit, none syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	none.Max = limit.Max
+	var restore sync.Once
+	back := func() { restore.Do(func() { _ = syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit) }) }
+	defer back()
+	s := newServer(t, func(rq *request) {
+		_ = syscall.Setrlimit(syscall.RLIMIT_NOFILE, &none)
+		rq.answer(dns.RcodeSuccess, "a.example. 300 IN CNAME b.example.")
+	})
+	everNew := usualPace
+	everNew.socketLife = 0
+	r := newTestWith(t, Config{}, everNew, s)
+	a, err := lookUp(t, r, "a.example", IPv4)
+	back()
+	if !errors.Is(err, ErrLocal) || !errors.Is(err, syscall.EMFILE) || a.Attempts != 1 || kept(r, "a.example", IPv4) != nil {
+		t.Errorf("%+v, %v", a, err)
+	}
+}
+
+// busy fills a server's window as other look-ups would, and returns what ends them.
+func busy(r *Resolver, s *server) (end func()) {
+	up := r.upstreams[s.at]
+	up.mu.Lock()
+	up.inFlight = up.window
+	up.mu.Unlock()
+	return func() {
+		up.mu.Lock()
+		up.inFlight = 0
+		up.grant()
+		up.mu.Unlock()
+	}
+}
+
+// TestSendThatWasGivenUpIsNotCounted: the question waits for the second server when the first one asks for TCP after all, and fails there.
+func TestSendThatWasGivenUpIsNotCounted(t *testing.T) {
+	var r *Resolver
+	var free func()
+	held := make(chan *request, 1)
+	first := newServer(t, func(rq *request) {
+		if !rq.tcp {
+			held <- rq
+			return
+		}
+		rq.answer(dns.RcodeServerFailure)
+	})
+	second := newServer(t, zone(recordA))
+	r = newTestWith(t, Config{}, briskPace, first, second)
+	r.conf.get(time.Now()).attempts = 1
+	free = busy(r, second)
+	got := background(context.Background(), r, time.Time{})
+	rq := <-held
+	up := r.upstreams[second.at]
+	eventually(t, "the question queues for the second server", func() bool { return up.queueLen() == 1 })
+	m := rq.reply(dns.RcodeSuccess)
+	m.Truncated = true
+	rq.send(pack(m))
+	eventually(t, "the first one was asked over TCP", func() bool { return len(first.requests()) == 2 })
+	eventually(t, "the question queues again", func() bool { return up.queueLen() == 1 })
+	free()
+	if got := <-got; got.err != nil || texts(got.answer.Addrs) != "192.0.2.1" {
+		t.Errorf("%+v, %v", got.answer, got.err)
+	}
+}
+
+// TestTooLateForOneServerIsNotTooLateForAll: the place comes when less time is left than the first server takes.
+func TestTooLateForOneServerIsNotTooLateForAll(t *testing.T) {
+	slow, fast := newServer(t, func(*request) {}), newServer(t, zone(recordA))
+	r := newTestWith(t, Config{Timeout: 10 * time.Second}, usualPace, slow, fast)
+	up := r.upstreams[slow.at]
+	up.mean = time.Minute
+	free := busy(r, slow)
+	got := background(context.Background(), r, time.Time{})
+	eventually(t, "the question queues", func() bool { return up.queueLen() == 1 })
+	free()
+	if got := <-got; got.err != nil || got.answer.Server != fast.at || len(slow.requests()) != 0 {
+		t.Errorf("%+v, %v", got.answer, got.err)
+	}
+}

@@ -326,6 +326,18 @@ func TestALookUpHasALimitOfItsOwn(t *testing.T) {
 	}
 }
 
+// The time of a check may be less than that of a look-up: a dead name is known to be dead when it is over.
+func TestALookUpThatTookAllTheTimeOfACheckIsKept(t *testing.T) {
+	dns := listenDNS(t, map[string]origin.Name{"silent.test": {Drop: -1}})
+	e := newEngine(t, Config{Timeout: 200 * time.Millisecond, ResolverConfig: resolver.Config{Servers: resolver.At(dns.Addr()), Hosts: "-"}})
+	for _, cached := range []bool{false, true} {
+		r := probe(t, e, "http://silent.test/")
+		if d := r.Hops[0].DNS; d == nil || d.Cached != cached {
+			t.Errorf("%+v", d)
+		}
+	}
+}
+
 func TestTheRecordTellsOfTheLookUp(t *testing.T) {
 	srv := serve(t, origin.Respond(200, "ok"))
 	dns := listenDNS(t, map[string]origin.Name{

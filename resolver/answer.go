@@ -61,6 +61,15 @@ type Answer struct {
 	Queued time.Duration // waited in our own window before sending: no wire time; the longer of the two families
 }
 
+// began makes the times of a the times of a call that began so much earlier.
+func (a *Answer) began(earlier time.Duration) {
+	for _, d := range [...]*time.Duration{&a.First, &a.All} {
+		if *d > 0 {
+			*d += earlier
+		}
+	}
+}
+
 // FamilyOutcome is what the question for one family came to.
 type FamilyOutcome struct {
 	Asked   bool          // false: not part of this look-up

@@ -248,6 +248,9 @@ func (e *entry) cached(now time.Time, a *Answer) error {
 	return e.error()
 }
 
+// unasked reports whether the look-up came to nothing because it was never sent.
+func (e *entry) unasked() bool { return e.err != nil && e.err.Cause == errWindow }
+
 // error returns the entry's error as an interface that is nil when there is none.
 func (e *entry) error() error {
 	if e.err == nil {

@@ -36,7 +36,7 @@ func (r *Resolver) ask(ctx context.Context, a *Answer, name string, family Famil
 			e.done = make(chan struct{})
 		}
 		sh.mu.Unlock()
-		return r.join(ctx, a, sh, e, start, until)
+		return r.join(ctx, a, sh, e, set, start, until)
 	}
 	fqdn := name + "." // a copy: the caller's string may be a small part of a large buffer
 	k.name = fqdn[:len(name)]
@@ -173,13 +173,18 @@ func (sh *shard) land(e *entry, now time.Time) {
 var timerPool = sync.Pool{New: func() any { return time.NewTimer(time.Hour) }}
 
 // join waits for a look-up that another caller started.
-func (r *Resolver) join(ctx context.Context, a *Answer, sh *shard, e *entry, start, until time.Time) error {
+func (r *Resolver) join(ctx context.Context, a *Answer, sh *shard, e *entry, set *servers, start, until time.Time) error {
 	timer := timerPool.Get().(*time.Timer)
 	timer.Reset(until.Sub(start))
 	defer func() { timer.Stop(); timerPool.Put(timer) }()
 	var err error
 	select {
 	case <-e.done:
+		if now := r.now(); e.unasked() && now.Before(until) { // its time is over, and not that of who came later
+			err = r.ask(ctx, a, e.key.name, e.key.family, set, now, until)
+			a.began(now.Sub(start))
+			return err
+		}
 		return e.fresh(start, true, a)
 	case <-timer.C:
 		err = ErrTimeout

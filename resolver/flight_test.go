@@ -258,8 +258,35 @@ func TestOutcomeThatIsThereIsTaken(t *testing.T) {
 		e := &entry{key: k, flight: flight{waiters: 1, landed: true, done: make(chan struct{})}}
 		close(e.done)
 		var a Answer
-		if err := r.join(context.Background(), &a, sh, e, now, now); err != nil {
+		if err := r.join(context.Background(), &a, sh, e, r.conf.get(now), now, now); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// A look-up that was never sent, for want of room, ends with its own time. Who joined it later has time left, and asks.
+func TestWhoJoinedALookUpThatWasNeverSentAsks(t *testing.T) {
+	s := newServer(t, zone(recordA))
+	r := newTestWith(t, Config{Timeout: 10 * time.Second}, usualPace, s)
+	free := busy(r, s)
+	first := make(chan outcome, 1)
+	go func() {
+		now := time.Now()
+		var got outcome // of a call that began nearly all of its time ago
+		got.err = r.lookUp(context.Background(), &got.answer, "a.example", IPv4, r.conf.get(now), now.Add(-9*time.Second), now.Add(time.Second))
+		first <- got
+	}()
+	waitFor(r, 1)
+	up := r.upstreams[s.at]
+	eventually(t, "the first one queues", func() bool { return up.queueLen() == 1 })
+	second := background(context.Background(), r, time.Time{})
+	waitFor(r, 2)
+	if got := <-first; !errors.Is(got.err, errWindow) {
+		t.Errorf("%+v", got)
+	}
+	eventually(t, "the second one queues", func() bool { return up.queueLen() == 1 })
+	free()
+	if got := <-second; got.err != nil || got.answer.Cached || got.answer.Shared || got.answer.All < 500*time.Millisecond {
+		t.Errorf("%+v", got)
 	}
 }

@@ -260,11 +260,7 @@ func (r *Resolver) search(ctx context.Context, a *Answer, host string, family Fa
 	for now, i := start, 0; i < len(names); now, i = r.now(), i+1 {
 		err := r.lookUp(ctx, a, names[i], family, set, now, until)
 		sent += a.Attempts
-		for _, d := range [...]*time.Duration{&a.First, &a.All} {
-			if *d > 0 {
-				*d += now.Sub(start)
-			}
-		}
+		a.began(now.Sub(start))
 		if !errors.Is(err, ErrNXDomain) || !errors.Is(bestErr, ErrNoAddress) {
 			best, bestErr = *a, err
 		}

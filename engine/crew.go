@@ -19,12 +19,13 @@ type crew struct {
 	limit   int64
 	tooLate time.Duration
 	size    atomic.Int64
-	late    atomic.Bool // somebody was, since the last call
+	busy    atomic.Int64 // of them, those at a look-up
+	late    atomic.Bool  // somebody was, since the last call
 }
 
-// call returns how many more workers are to start, with so many of those there are at work.
-func (c *crew) call(busy int64) int64 {
-	size := c.size.Load()
+// call returns how many more workers are to start.
+func (c *crew) call() int64 {
+	size, busy := c.size.Load(), c.busy.Load()
 	least := min(leastCrew, c.limit)
 	switch late := c.late.Swap(false); {
 	case size < least:

@@ -51,6 +51,9 @@ func redact(line string) string {
 	for start < at && (line[start] == '/' || line[start] == '\\') {
 		start++
 	}
+	if start == at {
+		return line // nothing to hide
+	}
 	return line[:start] + "***" + line[at:]
 }
 

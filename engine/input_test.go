@@ -351,3 +351,14 @@ func FuzzInputLine(f *testing.F) {
 		}
 	})
 }
+
+func TestOnlyWhatIsThereIsHidden(t *testing.T) {
+	for line, want := range map[string]string{
+		"@a.test": "@a.test", "http://@a.test/": "http://@a.test/", "u@a.test": "***@a.test", "http://u:p@a.test/": "http://***@a.test/", "a.test": "a.test",
+		"http://u@v@a.test/": "http://***@a.test/", "//@@a.test": "//***@a.test",
+	} {
+		if got := redact(line); got != want {
+			t.Errorf("%q: %q, want %q", line, got, want)
+		}
+	}
+}

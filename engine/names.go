@@ -41,8 +41,8 @@ type nameRun struct {
 }
 
 // RunNames looks the host of every target up and calls emit once for each, in the order in which the look-ups end. A target is a name, or
-// any input that Run takes, of which the host counts. Concurrency bounds the look-ups in flight, of which there are fewer while this machine
-// does not keep up with the answers; HostConcurrency and Rate have no part in it.
+// any input that Run takes, of which the host counts. Concurrency bounds the look-ups in flight of each call, of which there are fewer while this
+// machine does not keep up with the answers; HostConcurrency and Rate have no part in it.
 //
 // Everything else is as [Engine.Run] has it: when the sequence is asked, what ends the run, and that emit is called from several goroutines
 // at once with a NameResult that is valid until it returns. The error is ErrClosed after Close, that of ctx, or nil.
@@ -71,7 +71,7 @@ func (r *nameRun) staff(workers *sync.WaitGroup) {
 	call := time.NewTicker(callEvery)
 	defer call.Stop()
 	for {
-		for range r.crew.call(r.engine.inFlight.Load()) {
+		for range r.crew.call() {
 			t, ok := r.take()
 			if !ok {
 				return
@@ -130,6 +130,8 @@ func (r *nameRun) work(t Target) {
 }
 
 func (r *nameRun) one(res *NameResult, t Target) {
+	r.crew.busy.Add(1)
+	defer r.crew.busy.Add(-1)
 	r.engine.inFlight.Add(1)
 	defer r.engine.inFlight.Add(-1)
 	r.lookUp(res, t)

@@ -50,7 +50,7 @@ type Answer struct {
 	Attempts int  // datagrams and TCP queries sent for this look-up, both families
 
 	// Arrived is when the last answer that was waited for arrived, with a monotonic reading. Zero when Cached or Local, and when nothing
-	// arrived. When the hold for the other family ran out it is that moment, and Kernel is false.
+	// arrived. When the time of the other family ran out it is that moment, and Kernel is false.
 	Arrived time.Time
 	// Kernel says that Arrived comes from the kernel's receive stamp. False where the stamp is missing (TCP, other systems than Linux) or
 	// lies outside [sent, now], which means that the clock was stepped.

@@ -246,17 +246,15 @@ func (a *ask) redeem() {
 	}
 	if a.sent == 0 { // a resend that waits costs the look-up nothing that the wire does not
 		a.queued += now.Sub(a.queuedAt)
-		if up := a.q.set.list[a.next.try]; a.q.deadline.Sub(now) < up.takes() { // it would be blamed for what it had no time for
-			a.tries[a.next.try].sends = a.q.set.attempts
-			up.free()
-			a.advance(now)
-			return
-		}
+		a.q.deadline = now.Add(a.q.r.cfg.timeout())
 	}
 	if !a.transmit(a.next, now) {
 		a.advance(now)
 	}
 }
+
+// waits reports whether the question was not sent yet, and stands in a server's queue.
+func (a *ask) waits() bool { return a.state == asking && a.sent == 0 && a.ticket.up != nil }
 
 // better reports whether the server that the question queued for went down meanwhile, and one that is up can be asked instead.
 func (a *ask) better(now time.Time) bool {

@@ -310,7 +310,7 @@ func (a *ask) soFar(now time.Time) result {
 
 // inQueue is how long the question waited, or waits still, before it was sent for the first time.
 func (a *ask) inQueue(now time.Time) time.Duration {
-	if a.state == asking && a.sent == 0 && a.ticket.up != nil {
+	if a.waits() {
 		return a.queued + now.Sub(a.queuedAt)
 	}
 	return a.queued

@@ -38,7 +38,7 @@ type query struct {
 	r        *Resolver
 	set      *servers
 	name     string
-	deadline time.Time // its own; callers may leave earlier
+	deadline time.Time // its own, put off while it waits in line; callers may leave earlier
 	asks     [2]ask
 	first    int // index of the server that is asked first
 
@@ -133,7 +133,7 @@ func (q *query) run(stop <-chan struct{}, until time.Time) end {
 			}
 			now := time.Now()
 			switch {
-			case q.settled() || !now.Before(q.deadline):
+			case q.settled() || !now.Before(q.deadline) && !q.inLine(now):
 				return settled
 			case !now.Before(until):
 				return left
@@ -159,6 +159,18 @@ func (q *query) flush() {
 	}
 	clear(q.unsent)
 	q.unsent = q.unsent[:0]
+}
+
+// inLine puts the deadline off when a question of the look-up has not been sent yet, for a server that goes on answering those before it:
+// that time is ours, and the name is not to be blamed for it.
+func (q *query) inLine(now time.Time) bool {
+	for i := range q.asks {
+		if a := &q.asks[i]; a.waits() && a.ticket.up.talks(now.Add(-q.r.cfg.timeout())) {
+			q.deadline = now.Add(q.r.cfg.timeout())
+			return true
+		}
+	}
+	return false
 }
 
 // next returns when something has to be done if nothing arrives.
@@ -263,8 +275,8 @@ func (q *query) outcome(e *entry, now time.Time) {
 			e.answer.Arrived, e.answer.Kernel = x.arrived, x.kernel
 		}
 	}
-	if q.heldOut {
-		e.answer.Arrived, e.answer.Kernel = now, false
+	if q.heldOut || !e.answer.Arrived.IsZero() && (q.asks[0].state == asking || q.asks[1].state == asking) {
+		e.answer.Arrived, e.answer.Kernel = now, false // until when the other one was waited for
 	}
 	if by.err != nil {
 		e.err = &Error{Name: q.name, Err: by.err, Server: by.server, RCode: by.rcode, Cause: by.cause}

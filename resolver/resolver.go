@@ -29,7 +29,8 @@ type Config struct {
 	ResolvConf string
 	// Hosts is a path; empty: the system's hosts file, "-" or os.DevNull: none. Read again when it changes.
 	Hosts string
-	// Timeout is for a whole look-up. 0: 5 s.
+	// Timeout is for a whole look-up. 0: 5 s. What a question waits for its turn to be sent is not part of it: as much again, and more where
+	// the server goes on answering those before it.
 	Timeout time.Duration
 	// CacheEntries bounds the cache. 0: 65,536; negative: no cache.
 	CacheEntries int
@@ -51,6 +52,7 @@ const (
 	defaultSockets = 8
 	maxSockets     = 64
 	literals       = 1024
+	patience       = 24 * time.Hour // of callers without a deadline: look-ups end by themselves
 )
 
 func (c *Config) timeout() time.Duration {
@@ -146,7 +148,7 @@ func newResolver(cfg Config, pace pace) (*Resolver, error) {
 		fits = fits || !cfg.strange(server)
 	}
 	if !fits {
-		return nil, errors.New("resolver: no server can be reached from source address " + cfg.Source.String())
+		return nil, errors.New("resolver: no server can be reached from source address " + cfg.Source.String() + ", which is of the other family")
 	}
 	r := &Resolver{cfg: cfg, pace: pace, cache: newCache(cfg.cacheEntries()), seed: maphash.MakeSeed(), epoch: time.Now()}
 	r.order = order{sources: map[netip.Prefix]known{}, find: kernelSource}
@@ -208,7 +210,8 @@ func (r *Resolver) Stats() Stats {
 }
 
 // LookUp resolves host: a DNS name, with or without a final dot, an internationalised one, or an IP literal without brackets. It ends at
-// deadline, at the latest after Config.Timeout (the zero Time: only then), or when ctx does.
+// deadline, at the latest after Config.Timeout (the zero Time: only then), or when ctx does. The deadline holds for what it waits for its
+// turn as well.
 //
 // A failure is an *Error around one of the package's sentinels, or around the context's cause; the Answer then holds what is known. A
 // cached answer and an IP literal asked for again cost no allocation.
@@ -228,11 +231,14 @@ func (r *Resolver) LookUp(ctx context.Context, host string, family Family, deadl
 		err = r.literal(&a, host, addr, family)
 		return a, err
 	}
-	until := start.Add(r.cfg.timeout())
-	if !deadline.IsZero() && deadline.Before(until) {
-		until = deadline
+	until := deadline
+	if deadline.IsZero() {
+		until = start.Add(patience)
 	}
 	if r.cfg.Search {
+		if own := start.Add(r.cfg.timeout()); own.Before(until) { // of all its names together
+			until = own
+		}
 		err = r.search(ctx, &a, host, family, set, start, until)
 	} else {
 		err = r.lookUp(ctx, &a, host, family, set, start, until)

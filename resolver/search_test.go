@@ -39,7 +39,7 @@ func TestEachNameOfASearchBeginsWhenItIsAsked(t *testing.T) {
 		if a.All < delay || a.First != a.All || a.Attempts != 2 {
 			t.Errorf("%+v", a)
 		}
-		if mean := r.upstreams[s.at].takes(); mean > a.All*15/16 { // the second took what is left of it, not all of it
+		if mean := r.upstreams[s.at].mean; mean > a.All*15/16 { // the second took what is left of it, not all of it
 			t.Errorf("the server takes %v of %v", mean, a.All)
 		}
 	})

@@ -142,17 +142,47 @@ func TestSendThatWasGivenUpIsNotCounted(t *testing.T) {
 	}
 }
 
-// TestTooLateForOneServerIsNotTooLateForAll: the place comes when less time is left than the first server takes.
-func TestTooLateForOneServerIsNotTooLateForAll(t *testing.T) {
-	slow, fast := newServer(t, func(*request) {}), newServer(t, zone(recordA))
-	r := newTestWith(t, Config{Timeout: 10 * time.Second}, usualPace, slow, fast)
-	up := r.upstreams[slow.at]
-	up.mean = time.Minute
-	free := busy(r, slow)
+// TestTimeInLineIsNotTheNames: a server that answers others gets to every question in its turn, however long the line is.
+func TestTimeInLineIsNotTheNames(t *testing.T) {
+	var r *Resolver
+	var free func()
+	s := newServer(t, zone(recordA, "b.example. 0 IN A 192.0.2.2"))
+	const timeout = 200 * time.Millisecond
+	r = newTestWith(t, Config{Timeout: timeout}, usualPace, s)
+	up := r.upstreams[s.at]
+	free = busy(r, s)
 	got := background(context.Background(), r, time.Time{})
 	eventually(t, "the question queues", func() bool { return up.queueLen() == 1 })
-	free()
-	if got := <-got; got.err != nil || got.answer.Server != fast.at || len(slow.requests()) != 0 {
-		t.Errorf("%+v, %v", got.answer, got.err)
+	up.mu.Lock()
+	up.heard = time.Now().Add(time.Hour) // it answers others, from now on
+	up.mu.Unlock()
+	time.AfterFunc(2*timeout, free)
+	if got := <-got; got.err != nil || got.answer.Queued < 2*timeout || got.answer.All < got.answer.Queued {
+		t.Errorf("%+v", got)
+	}
+}
+
+// TestSilentServersLineEnds: it answers nobody.
+func TestSilentServersLineEnds(t *testing.T) {
+	s := newServer(t, func(*request) {})
+	r := newTestWith(t, Config{Timeout: 100 * time.Millisecond}, usualPace, s)
+	busy(r, s)
+	if a, err := lookUp(t, r, "a.example", IPv4); !errors.Is(err, ErrTimeout) || !errors.Is(err, errWindow) || a.Attempts != 0 {
+		t.Errorf("%+v, %v", a, err)
+	}
+}
+
+// TestTheTimeOfBothIsTheTimeOfTheLookUp: one family is answered at once, the other never.
+func TestTheTimeOfBothIsTheTimeOfTheLookUp(t *testing.T) {
+	s := newServer(t, func(rq *request) {
+		if rq.Question[0].Qtype == dns.TypeA {
+			rq.answer(dns.RcodeSuccess, recordA)
+		}
+	})
+	const timeout = 100 * time.Millisecond
+	r := newTestWith(t, Config{Timeout: timeout, Whole: true}, usualPace, s)
+	a := mustLookUp(t, r, "a.example", Any, "192.0.2.1")
+	if a.All < timeout || a.Kernel || a.First >= a.All || !errors.Is(a.AAAA.Err, ErrTimeout) {
+		t.Errorf("%+v", a)
 	}
 }

@@ -383,16 +383,6 @@ func (u *upstream) wait(set *servers) time.Duration {
 	return min(max(5*u.mean, u.r.pace.minWait), set.maxWait)
 }
 
-// takes is how long the server needs for an answer, as far as is known.
-func (u *upstream) takes() time.Duration {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if u.mean == 0 {
-		return u.r.pace.minWait
-	}
-	return u.mean
-}
-
 // isDown reports whether the server is to be asked after others.
 func (u *upstream) isDown(now time.Time) bool {
 	u.mu.Lock()

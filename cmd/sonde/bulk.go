@@ -91,7 +91,7 @@ func (s *bulk) startEngine(cfg engine.Config) (err error) {
 		return runtimeError("cannot start: %s; %s", err, remedy(err, s.opt.concurrency, ""))
 	case err != nil:
 		// But for that it looks at the Config alone, which is the command line.
-		return usageError("%s; see 'sonde %s --help'", strings.TrimPrefix(err.Error(), "engine: "), s.name)
+		return usageError("%s; see 'sonde %s --help'", strings.TrimPrefix(strings.TrimPrefix(err.Error(), "engine: "), "resolver: "), s.name)
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -39,11 +40,30 @@ func parseNameSource(s string) (nameSource, error) {
 		return nameSource{}, pinErr
 	case hasScheme && !slices.Contains([]string{"tcp", "tls", "https"}, strings.ToLower(scheme)):
 		return nameSource{}, fmt.Errorf("a DNS server is not asked over %s; give its address alone for UDP, or with tcp://, tls:// or https://", quote(scheme+"://"))
+	case badPort(s):
+		return nameSource{}, errors.New("a port is a number from 1 to 65535")
 	case hasScheme && !strings.EqualFold(scheme, "https"):
 		return nameSource{}, fmt.Errorf("%s is no address of a server; give an IP address, with a port if need be", quote(rest))
 	}
 	return nameSource{}, errors.New("give a DNS server, such as 192.0.2.53, 192.0.2.53:5353, tcp://192.0.2.53, tls://192.0.2.53#dns.example " +
 		"or https://dns.example/dns-query, or a pin, HOST:PORT:ADDR")
+}
+
+// badPort reports whether all that is wrong with a server, or the first thing that is wrong with a pin, is its port.
+func badPort(s string) bool {
+	_, rest, ok := strings.Cut(s, "://")
+	if !ok {
+		rest = s
+	}
+	host, port, ok := strings.Cut(rest, "]:")
+	if !ok {
+		host, port, ok = strings.Cut(rest, ":")
+	}
+	if end := strings.IndexAny(port, ":#/"); end >= 0 { // the address of a pin, the name of a certificate, a path
+		port = port[:end]
+	}
+	n, err := strconv.ParseUint(port, 10, 16)
+	return ok && host != "" && (err != nil || n == 0) && strings.Trim(port, "0123456789") == ""
 }
 
 func (o *nameOptions) flags(f *pflag.FlagSet) {

@@ -103,7 +103,7 @@ func (o *resolveOptions) check() error {
 		}
 		// Two questions a name: no more names at a time than can be asked for in a quarter of their time, or our own
 		// queue would be what they fail for.
-		o.concurrency = min(o.concurrency, max(int(queries/8), 1))
+		o.concurrency = int(min(float64(o.concurrency), max(queries/8, 1)))
 	}
 	return nil
 }
@@ -116,7 +116,9 @@ func (o *resolveOptions) config() engine.Config {
 		cfg.ResolverConfig.Names = make(map[string][]netip.Addr, len(pins))
 		for _, p := range pins {
 			names := cfg.ResolverConfig.Names
-			names[p.at.Host] = append(names[p.at.Host], p.addr)
+			if !slices.Contains(names[p.at.Host], p.addr) {
+				names[p.at.Host] = append(names[p.at.Host], p.addr)
+			}
 		}
 	}
 	return cfg

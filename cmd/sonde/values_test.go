@@ -25,6 +25,16 @@ func parses[T comparable](t *testing.T, name string, parse func(string) (T, erro
 	})
 }
 
+// A rate that no server has is no rate at all, and bounds nothing.
+func TestRateBoundsTheNamesAtATime(t *testing.T) {
+	for rate, want := range map[float64]int{0: 1000, 8: 5, 80: 50, 1e6: 1000, 1e300: 1000} {
+		o := resolveOptions{bulkOptions: bulkOptions{concurrency: 1000}, timeout: 5 * time.Second, names: nameOptions{rate: rate}}
+		if err := o.check(); err != nil || o.concurrency != want {
+			t.Errorf("%g queries a second: %d names at a time, %v, want %d", rate, o.concurrency, err, want)
+		}
+	}
+}
+
 func TestFlagValues(t *testing.T) {
 	parses(t, "size", parseSize, map[string]int64{
 		"0": 0, "65536": 65536, "64KiB": 65536, "1MB": 1e6, "2mib": 2 << 20, "1GB": 1e9, "1GiB": 1 << 30, "5B": 5, "3KB": 3000,

@@ -301,3 +301,17 @@ func (s *echo) serve() {
 
 // closedAddr is an address that no test sends to.
 var closedAddr = At(netip.MustParseAddrPort("127.0.0.1:9"))[0]
+
+// busy fills a server's window as other look-ups would, and returns what ends them.
+func busy(r *Resolver, s *server) (end func()) {
+	up := r.upstreams[s.at]
+	up.mu.Lock()
+	up.inFlight = up.window
+	up.mu.Unlock()
+	return func() {
+		up.mu.Lock()
+		up.inFlight = 0
+		up.grant()
+		up.mu.Unlock()
+	}
+}

@@ -97,20 +97,6 @@ func TestShortageAtTheEndOfAChainIsLocal(t *testing.T) {
 	}
 }
 
-// busy fills a server's window as other look-ups would, and returns what ends them.
-func busy(r *Resolver, s *server) (end func()) {
-	up := r.upstreams[s.at]
-	up.mu.Lock()
-	up.inFlight = up.window
-	up.mu.Unlock()
-	return func() {
-		up.mu.Lock()
-		up.inFlight = 0
-		up.grant()
-		up.mu.Unlock()
-	}
-}
-
 // TestSendThatWasGivenUpIsNotCounted: the question waits for the second server when the first one asks for TCP after all, and fails there.
 func TestSendThatWasGivenUpIsNotCounted(t *testing.T) {
 	var r *Resolver

@@ -85,7 +85,7 @@ func (m *message) parse(octets []byte) error {
 	}
 	for section := range 3 {
 		for range binary.BigEndian.Uint16(octets[6+2*section:]) {
-			if off, ok = m.record(off); !ok {
+			if off, ok = m.record(off, section == 2); !ok {
 				return errBroken
 			}
 		}
@@ -102,8 +102,9 @@ func (m *message) parse(octets []byte) error {
 	return nil
 }
 
-// record walks the record at off and returns where the next one begins.
-func (m *message) record(off int) (next int, ok bool) {
+// record walks the record at off and returns where the next one begins. An OPT record is one at the root in the additional section (RFC 6891
+// section 6.1); what looks like one elsewhere says nothing.
+func (m *message) record(off int, additional bool) (next int, ok bool) {
 	b := m.octets
 	rec := record{owner: off}
 	if off, ok = skipName(b, off); !ok || off+10 > len(b) {
@@ -117,7 +118,7 @@ func (m *message) record(off int) (next int, ok bool) {
 	if rec.data+rec.size > len(b) || !rec.sound(b) {
 		return 0, false
 	}
-	if rec.kind == typeOPT {
+	if rec.kind == typeOPT && additional && b[rec.owner] == 0 {
 		if m.edns {
 			return 0, false
 		}

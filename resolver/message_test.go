@@ -272,3 +272,28 @@ func addrs(list ...string) []netip.Addr {
 	}
 	return out
 }
+
+// An OPT record is one at the root in the additional section: the rcode of another is not the message's.
+func TestOPTIsInItsPlace(t *testing.T) {
+	query := new(dns.Msg).SetQuestion("a.example.", dns.TypeA)
+	for name, c := range map[string]struct {
+		put  func(*dns.Msg, *dns.OPT)
+		want int
+	}{
+		"additional": {func(m *dns.Msg, o *dns.OPT) { m.Rcode, m.Extra = dns.RcodeBadVers, append(m.Extra, o) }, dns.RcodeBadVers},
+		"answer":     {func(m *dns.Msg, o *dns.OPT) { m.Answer = append(m.Answer, o) }, 0},
+		"authority":  {func(m *dns.Msg, o *dns.OPT) { m.Ns = append(m.Ns, o) }, 0},
+		"not the root": {func(m *dns.Msg, o *dns.OPT) {
+			o.Hdr.Name = "a.example."
+			m.Rcode, m.Extra = dns.RcodeBadVers, append(m.Extra, o)
+		}, 0},
+	} {
+		m := new(dns.Msg).SetReply(query)
+		o := &dns.OPT{Hdr: dns.RR_Header{Name: ".", Rrtype: dns.TypeOPT, Ttl: dns.RcodeBadVers >> 4 << 24}}
+		c.put(m, o)
+		var got message
+		if err := got.parse(pack(m)); err != nil || got.rcode != c.want || got.edns != (c.want != 0) {
+			t.Errorf("%s: rcode %d, EDNS %v, %v", name, got.rcode, got.edns, err)
+		}
+	}
+}

@@ -124,7 +124,7 @@ func (r *Resolver) lead(ctx context.Context, a *Answer, sh *shard, e *entry, q *
 
 // carryOn runs a look-up whose first caller has left.
 func (r *Resolver) carryOn(sh *shard, e *entry, q *query) {
-	switch q.run(e.stop, q.deadline) {
+	switch q.run(e.stop, time.Now().Add(patience)) {
 	case settled:
 		r.land(sh, e, q)
 	case left:

@@ -148,6 +148,32 @@ func TestTimeInLineIsNotTheNames(t *testing.T) {
 	}
 }
 
+// TestLineIsKeptForThoseWhoStay: who began the look-up has left.
+func TestLineIsKeptForThoseWhoStay(t *testing.T) {
+	s := newServer(t, zone(recordA))
+	const timeout = 200 * time.Millisecond
+	r := newTestWith(t, Config{Timeout: timeout}, usualPace, s)
+	up := r.upstreams[s.at]
+	free := busy(r, s)
+	up.heard = time.Now().Add(time.Hour)
+	first := background(context.Background(), r, time.Now().Add(timeout/2))
+	waitFor(r, 1)
+	second := background(context.Background(), r, time.Time{})
+	waitFor(r, 2)
+	if got := <-first; !errors.Is(got.err, ErrTimeout) {
+		t.Errorf("%+v", got)
+	}
+	time.AfterFunc(2*timeout, free)
+	select {
+	case got := <-second:
+		if got.err != nil || !got.answer.Shared || got.answer.Queued < 2*timeout {
+			t.Errorf("%+v", got)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("never came to an end")
+	}
+}
+
 // TestSilentServersLineEnds: it answers nobody.
 func TestSilentServersLineEnds(t *testing.T) {
 	s := newServer(t, func(*request) {})

@@ -30,7 +30,7 @@ type try struct {
 
 	plain, lower bool // asked once more without EDNS, without 0x20
 	tcp          bool // asked over TCP
-	ends         int  // connections that ended under it without an answer to anybody
+	ends         int  // connections that ended under it
 }
 
 // plan is one attempt to be made.

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// maxEnds is how many connections that end without an answer to anybody are replaced for a question: with the first, as many sends as to a
+// maxEnds is how many connections that end are replaced for a question: with the first, as many sends as to a
 // server that loses them.
 const maxEnds = maxSends - 1
 

@@ -37,9 +37,10 @@ cross:
 	GOOS=windows GOARCH=amd64 $(GO) vet ./wire ./resolver ./engine/...
 
 # vet has run; and a program with the race detector sleeps for a second at its end unless told not to.
+# Tests that are parallel wait most of the time, so there may be more of them than cores.
 # The tests that take a sample under the race detector run whole without it.
 race:
-	GORACE=atexit_sleep_ms=0 $(GO) test -vet=off -race ./...
+	GORACE=atexit_sleep_ms=0 $(GO) test -vet=off -race -parallel 8 ./...
 	$(GO) test -vet=off -run 'HoweverItIsCut|ThroughLoss|DeadFirst' ./engine ./resolver
 
 # The resolver beside nsd, unbound, named and dig, which must be there: it says which packages to install.

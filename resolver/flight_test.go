@@ -214,6 +214,7 @@ func TestNobodyJoinsALookUpThatIsRunningOut(t *testing.T) {
 
 // A failure is kept when a look-up has had all its time. What a caller in a hurry got is no reason for the next one not to ask.
 func TestHurriedFailureIsNotKept(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	answer := func(rq *request) { rq.answer(dns.RcodeSuccess, recordA) }
 	t.Run("one server failed", func(t *testing.T) {
 		held := make(chan *request, 1)
@@ -266,6 +267,7 @@ func TestOutcomeThatIsThereIsTaken(t *testing.T) {
 
 // A look-up that was never sent, for want of room, ends with its own time. Who joined it later has time left, and asks.
 func TestWhoJoinedALookUpThatWasNeverSentAsks(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	s := newServer(t, zone(recordA))
 	r := newTestWith(t, Config{Timeout: 10 * time.Second}, usualPace, s)
 	free := busy(r, s)

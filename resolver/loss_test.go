@@ -431,6 +431,7 @@ func TestQueueOfAServerThatGoesDownGoesToTheOther(t *testing.T) {
 
 // A server that is gone for a moment: two sends fall into it, and the third comes when most of the time is over.
 func TestLastSendIsKeptForLaterWhileNobodyAnswers(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	p := usualPace
 	p.firstWait, p.minWait = 10*time.Millisecond, 10*time.Millisecond
 	came := make(chan time.Time, 10)
@@ -453,6 +454,7 @@ func TestLastSendIsKeptForLaterWhileNobodyAnswers(t *testing.T) {
 
 // A query whose turn comes late has all its time from then on, and the record says what it waited for.
 func TestQueryWhoseTurnComesLateHasItsTime(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	asked := make(chan struct{}, 10)
 	s := newServer(t, func(*request) { asked <- struct{}{} })
 	const timeout = 300 * time.Millisecond

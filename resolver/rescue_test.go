@@ -83,6 +83,7 @@ func TestWhatWasLostTwiceDoesNotWaitForAConnection(t *testing.T) {
 }
 
 func TestServerThatNeverAnsweredIsNotAskedOverTCP(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	s := newServer(t, silent)
 	r := newTestWith(t, Config{Timeout: time.Second}, briskPace, s)
 	if a, err := lookUp(t, r, "a.example", IPv4); !errors.Is(err, ErrTimeout) || a.Attempts != 3 {

@@ -81,6 +81,7 @@ func TestIdleStreamIsClosed(t *testing.T) {
 
 // TestStreamWhosePeerIsGoneIsLeft: nobody told us the end of the connection, and queries do not stop, so that it is never idle.
 func TestStreamWhosePeerIsGoneIsLeft(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	var conns atomic.Int64
 	at := streamServer(t, nil, func(n int, conn *dns.Conn) {
 		conns.Add(1)
@@ -105,6 +106,7 @@ func TestStreamWhosePeerIsGoneIsLeft(t *testing.T) {
 
 // TestQuestionIsSentThreeTimesOverConnectionsThatEnd: each brings answers to others before it ends.
 func TestQuestionIsSentThreeTimesOverConnectionsThatEnd(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	var asked atomic.Int64
 	at := streamServer(t, nil, func(_ int, conn *dns.Conn) {
 		for {

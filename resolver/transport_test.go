@@ -148,6 +148,7 @@ func TestResendGoesToAnotherServerEvenIfThatIsDown(t *testing.T) {
 }
 
 func TestAtMostThreeSendsAServerAndQuestion(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	s := newServer(t, silent)
 	r := newTestWith(t, Config{Timeout: time.Second}, briskPace, s)
 	a, err := lookUp(t, r, "a.example", IPv4)

@@ -130,6 +130,7 @@ func TestSendThatWasGivenUpIsNotCounted(t *testing.T) {
 
 // TestTimeInLineIsNotTheNames: a server that answers others gets to every question in its turn, however long the line is.
 func TestTimeInLineIsNotTheNames(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	var r *Resolver
 	var free func()
 	s := newServer(t, zone(recordA, "b.example. 0 IN A 192.0.2.2"))
@@ -150,6 +151,7 @@ func TestTimeInLineIsNotTheNames(t *testing.T) {
 
 // TestLineIsKeptForThoseWhoStay: who began the look-up has left.
 func TestLineIsKeptForThoseWhoStay(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	s := newServer(t, zone(recordA))
 	const timeout = 200 * time.Millisecond
 	r := newTestWith(t, Config{Timeout: timeout}, usualPace, s)

@@ -272,6 +272,49 @@ func TestOptionsStandBeforeConnect(t *testing.T) {
 	}
 }
 
+// The kernel switches in its own time, which the first segments must not see. The socket that looks only
+// reports stamps and does not ask for them.
+func TestStampsAreOnOnceTheyAreHeld(t *testing.T) {
+	c, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	raw, err := c.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw.Control(func(fd uintptr) {
+		err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_TIMESTAMPING, unix.SOF_TIMESTAMPING_SOFTWARE)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	stamped := func() bool {
+		var oob [128]byte
+		if _, err := c.WriteTo([]byte{0}, c.LocalAddr()); err != nil {
+			t.Fatal(err)
+		}
+		_, n, _, _, err := c.ReadMsgUDP(make([]byte, 1), oob[:])
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n > 0
+	}
+	for range 50 {
+		for tries := 0; tries < 5_000 && stamped(); tries++ { // until the last round's are off, if nobody else's are on
+		}
+		s, err := HoldStamps()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !stamped() {
+			t.Error("held, and not on")
+		}
+		s.Close()
+	}
+}
+
 func TestAMappedAddressIsIPv4(t *testing.T) {
 	c, err := Open(netip.MustParseAddrPort("[::ffff:127.0.0.1]:1"), Options{Source: netip.MustParseAddr("::ffff:127.0.0.1")})
 	if err != nil {

@@ -37,8 +37,8 @@ type bulkOptions struct {
 	progress    string
 }
 
-// bulk is one run of a command that works through a list: inputs in, a record for each out, progress and interrupts in between. What is
-// done with an input is the command's.
+// bulk is one run of a command that works through a list: inputs in, a record for each out, progress and
+// interrupts in between. What is done with an input is the command's.
 type bulk struct {
 	opt   *bulkOptions
 	std   streams

@@ -218,6 +218,7 @@ func (a *ask) submit(p plan, now time.Time) bool {
 	if a.ticket.up != nil { // for another server: that send does not happen now
 		a.tries[a.next.try].sends--
 		a.withdraw()
+		a.waited(now)
 	}
 	a.postponed = false
 	a.tries[p.try].sends++
@@ -235,6 +236,7 @@ func (a *ask) redeem() {
 		return
 	}
 	now := time.Now()
+	a.waited(now)
 	if a.better(now) {
 		queued := a.next.try
 		a.q.set.list[queued].free()
@@ -244,12 +246,17 @@ func (a *ask) redeem() {
 		}
 		return
 	}
-	if a.sent == 0 { // a resend that waits costs the look-up nothing that the wire does not
-		a.queued += now.Sub(a.queuedAt)
-		a.q.deadline = now.Add(a.q.r.cfg.timeout())
-	}
 	if !a.transmit(a.next, now) {
 		a.advance(now)
+	}
+}
+
+// waited notes the end of a wait in line: that of a question that was not sent yet is no time of the look-up. A
+// resend that waits costs the look-up nothing that the wire does not.
+func (a *ask) waited(now time.Time) {
+	if a.sent == 0 {
+		a.queued += now.Sub(a.queuedAt)
+		a.q.deadline = now.Add(a.q.r.cfg.timeout())
 	}
 }
 

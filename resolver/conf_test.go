@@ -112,7 +112,7 @@ func TestSingleRequestAsksOneFamilyAfterTheOther(t *testing.T) {
 			zone(recordA, recordA4)(rq)
 		}
 	})
-	r := newTestWith(t, Config{}, usualPace, s)
+	r := newTestWith(t, Config{}, patient(), s)
 	r.conf.value.Load().single = true
 	if a := mustLookUp(t, r, "a.example", Any, "2001:db8::1", "192.0.2.1"); a.Attempts != 2 {
 		t.Errorf("%+v", a)
@@ -123,7 +123,7 @@ func TestSingleRequestAsksOneFamilyAfterTheOther(t *testing.T) {
 	s.mu.Lock()
 	silentOnA = true
 	s.mu.Unlock()
-	if a, err := r.LookUp(context.Background(), "b.example", Any, time.Now().Add(30*time.Millisecond)); !errors.Is(err, ErrTimeout) || a.Attempts != 1 {
+	if a, err := r.LookUp(context.Background(), "b.example", Any, time.Now().Add(300*time.Millisecond)); !errors.Is(err, ErrTimeout) || a.Attempts != 1 {
 		t.Errorf("AAAA went out before A was answered: %+v, %v", a, err)
 	}
 }

@@ -180,7 +180,12 @@ func (r *Resolver) join(ctx context.Context, a *Answer, sh *shard, e *entry, set
 	var err error
 	select {
 	case <-e.done:
-		if now := r.now(); e.unasked() && now.Before(until) { // its time is over, and not that of who came later
+		// Its time is over, and not that of who came later, who asks on: once, for as much again as it is given to wait.
+		now, own := r.now(), start.Add(r.cfg.timeout())
+		if last := own.Add(r.cfg.timeout()); last.Before(until) {
+			until = last
+		}
+		if e.unasked() && own.Sub(now) > hurry && now.Before(until) {
 			err = r.ask(ctx, a, e.key.name, e.key.family, set, now, until)
 			a.began(now.Sub(start))
 			return err

@@ -12,21 +12,19 @@ import (
 )
 
 // waitFor waits until a flight for a.example has so many waiters.
-func waitFor(r *Resolver, waiters int) {
+func waitFor(t *testing.T, r *Resolver, waiters int) {
+	t.Helper()
 	k := r.key("a.example", IPv4, r.conf.get(time.Now()), time.Now())
 	sh := r.cache.shard(&k)
-	for {
+	eventually(t, "so many wait", func() bool {
 		sh.mu.Lock()
+		defer sh.mu.Unlock()
 		n := 0
 		if e := sh.find(&k, time.Now()); e != nil && !e.landed {
 			n = e.waiters
 		}
-		sh.mu.Unlock()
-		if n == waiters {
-			return
-		}
-		time.Sleep(100 * time.Microsecond) // a state without an event to wait for
-	}
+		return n == waiters
+	})
 }
 
 type outcome struct {
@@ -54,12 +52,12 @@ func TestSameQuestionIsAskedOnce(t *testing.T) {
 	s, held := holding(t)
 	r := newTestWith(t, Config{}, usualPace, s)
 	lead := background(context.Background(), r, time.Time{})
-	waitFor(r, 1)
+	waitFor(t, r, 1)
 	var joined []chan outcome
 	for range 9 {
 		joined = append(joined, background(context.Background(), r, time.Time{}))
 	}
-	waitFor(r, 10)
+	waitFor(t, r, 10)
 	(<-held).answer(dns.RcodeSuccess, "a.example. 0 IN A 192.0.2.1") // TTL 0 serves those who wait
 	first := <-lead
 	if first.err != nil || first.answer.Shared || first.answer.Cached {
@@ -77,40 +75,34 @@ func TestSameQuestionIsAskedOnce(t *testing.T) {
 }
 
 func TestSharedLookUpOutlivesItsFirstCaller(t *testing.T) {
-	for name, leave := range map[string]func(cancel func()) time.Time{
-		"canceled": func(cancel func()) time.Time { time.AfterFunc(10*time.Millisecond, cancel); return time.Time{} },
-		"deadline": func(func()) time.Time { return time.Now().Add(20 * time.Millisecond) },
-	} {
+	for name, want := range map[string]error{"canceled": context.Canceled, "deadline": ErrTimeout} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel() // it waits most of the time
 			s, held := holding(t)
-			r := newTestWith(t, Config{}, usualPace, s)
-			ctx, cancel := context.WithCancel(context.Background())
-			defer cancel()
-			rqs := make(chan *request, 1)
-			go func() { rqs <- <-held }()
-			deadline := leave(func() {})
+			r := newTestWith(t, Config{}, patient(), s)
+			ctx, cancel := context.WithCancel(t.Context())
+			var deadline time.Time
+			if want == ErrTimeout {
+				deadline = time.Now().Add(time.Second)
+			}
 			lead := background(ctx, r, deadline)
-			waitFor(r, 1)
+			waitFor(t, r, 1)
 			join := background(context.Background(), r, time.Time{})
+			waitFor(t, r, 2)
 			if deadline.IsZero() {
-				waitFor(r, 2)
 				cancel()
 			}
-			got := <-lead
-			want := context.Canceled
-			if !deadline.IsZero() {
-				want = ErrTimeout
-			}
-			if !errors.Is(got.err, want) || got.answer.Attempts != 1 || got.answer.Server != s.at {
+			if got := <-lead; !errors.Is(got.err, want) || got.answer.Attempts != 1 || got.answer.Server != s.at {
 				t.Errorf("%+v", got)
 			}
-			(<-rqs).answer(dns.RcodeSuccess, recordA)
+			(<-held).answer(dns.RcodeSuccess, recordA)
 			if got := <-join; got.err != nil || texts(got.answer.Addrs) != "192.0.2.1" {
 				t.Errorf("%+v", got)
 			}
 			if n := len(s.requests()); n != 1 {
 				t.Errorf("asked %d times", n)
 			}
+			cancel()
 		})
 	}
 }
@@ -120,9 +112,9 @@ func TestSharedLookUpStopsWithItsLastWaiter(t *testing.T) {
 	r := newTestWith(t, Config{Sockets: 1}, usualPace, s)
 	ctx, cancel := context.WithCancel(context.Background())
 	lead := background(ctx, r, time.Time{})
-	waitFor(r, 1)
+	waitFor(t, r, 1)
 	join := background(ctx, r, time.Time{})
-	waitFor(r, 2)
+	waitFor(t, r, 2)
 	<-held
 	cancel()
 	for _, c := range []chan outcome{lead, join} {
@@ -130,17 +122,13 @@ func TestSharedLookUpStopsWithItsLastWaiter(t *testing.T) {
 			t.Errorf("%+v", got)
 		}
 	}
-	waitFor(r, 0)
+	waitFor(t, r, 0)
 	up := r.upstreams[s.at]
-	for { // the goroutine that ran it on gives its place back
+	eventually(t, "the goroutine that ran it on gives its place back", func() bool {
 		up.mu.Lock()
-		n := up.inFlight
-		up.mu.Unlock()
-		if n == 0 {
-			break
-		}
-		time.Sleep(100 * time.Microsecond)
-	}
+		defer up.mu.Unlock()
+		return up.inFlight == 0
+	})
 }
 
 func TestOneOfManyMayLeaveASharedLookUp(t *testing.T) {
@@ -150,11 +138,11 @@ func TestOneOfManyMayLeaveASharedLookUp(t *testing.T) {
 	second, leaveSecond := context.WithCancel(context.Background())
 	defer leaveSecond()
 	lead := background(first, r, time.Time{})
-	waitFor(r, 1)
+	waitFor(t, r, 1)
 	two := background(second, r, time.Time{})
-	waitFor(r, 2)
+	waitFor(t, r, 2)
 	three := background(context.Background(), r, time.Time{})
-	waitFor(r, 3)
+	waitFor(t, r, 3)
 	leaveFirst()
 	<-lead
 	leaveSecond()
@@ -168,11 +156,11 @@ func TestOneOfManyMayLeaveASharedLookUp(t *testing.T) {
 func TestCallersInAHurryAloneTakeTheLookUpWithThem(t *testing.T) {
 	s, held := holding(t)
 	r := newTestWith(t, Config{}, usualPace, s)
-	got := <-background(context.Background(), r, time.Now().Add(10*time.Millisecond))
+	got := <-background(context.Background(), r, time.Now().Add(300*time.Millisecond))
 	if !errors.Is(got.err, ErrTimeout) {
 		t.Errorf("%+v", got)
 	}
-	waitFor(r, 0)
+	waitFor(t, r, 0)
 	(<-held).answer(dns.RcodeSuccess, recordA) // too late for anyone
 	next := background(context.Background(), r, time.Time{})
 	(<-held).answer(dns.RcodeSuccess, recordA)
@@ -182,6 +170,7 @@ func TestCallersInAHurryAloneTakeTheLookUpWithThem(t *testing.T) {
 }
 
 func TestNobodyJoinsALookUpThatIsRunningOut(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	var whole atomic.Bool
 	s := newServer(t, func(rq *request) {
 		switch {
@@ -200,7 +189,7 @@ func TestNobodyJoinsALookUpThatIsRunningOut(t *testing.T) {
 		}
 		return addr, nil
 	}
-	hurried, err := r.LookUp(context.Background(), "a.example", Any, time.Now().Add(100*time.Millisecond))
+	hurried, err := r.LookUp(context.Background(), "a.example", Any, time.Now().Add(time.Second))
 	if err != nil || !errors.Is(hurried.AAAA.Err, ErrTimeout) || len(hurried.Addrs) != 2 {
 		t.Errorf("%+v, %v", hurried, err)
 	}
@@ -278,11 +267,11 @@ func TestWhoJoinedALookUpThatWasNeverSentAsks(t *testing.T) {
 		got.err = r.lookUp(context.Background(), &got.answer, "a.example", IPv4, r.conf.get(now), now.Add(-9*time.Second), now.Add(time.Second))
 		first <- got
 	}()
-	waitFor(r, 1)
+	waitFor(t, r, 1)
 	up := r.upstreams[s.at]
 	eventually(t, "the first one queues", func() bool { return up.queueLen() == 1 })
 	second := background(context.Background(), r, time.Time{})
-	waitFor(r, 2)
+	waitFor(t, r, 2)
 	if got := <-first; !errors.Is(got.err, errWindow) {
 		t.Errorf("%+v", got)
 	}

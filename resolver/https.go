@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"net"
 	"time"
 )
 
@@ -45,6 +46,10 @@ func (p *posts) exchange(id uint16, query []byte) {
 	defer cancel()
 	octets, age, err := r.cfg.HTTPS.Exchange(ctx, p.up.server.String(), query)
 	if err != nil {
+		var op *net.OpError
+		if errors.As(err, &op) && (op.Op == "read" || op.Op == "write") { // of a connection that stood
+			err = &ended{err}
+		}
 		p.tell(id, broken, err)
 		return
 	}

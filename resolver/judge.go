@@ -28,11 +28,11 @@ func (a *ask) judge(ev event) {
 			a.give(sl, now)
 			return
 		case shortage(ev.cause) || misfit(ev.cause):
-			a.reject(sl, ErrLocal, 0, ev, now)
+			a.unmade(sl, ErrLocal, ev, now)
 			return
 		case sl.up.transport != UDP && unreachable(ev.cause):
 			sl.up.down(now)
-			a.reject(sl, ErrUnreachable, 0, ev, now)
+			a.unmade(sl, ErrUnreachable, ev, now)
 			return
 		case wasAnswered(ev.cause):
 			a.reject(sl, ErrBadAnswer, 0, ev, now)
@@ -99,14 +99,24 @@ func (a *ask) dismiss(sl *slot) {
 
 // retract takes an attempt back that did not leave this machine.
 func (a *ask) retract(sl *slot) {
-	q := a.q
 	if a.last == sl {
 		a.resend = time.Time{}
 	}
 	a.dismiss(sl)
-	q.attempts--
+	a.uncount()
+}
+
+// uncount takes one query off those that were sent.
+func (a *ask) uncount() {
 	a.sent--
-	q.r.stats.sent.Add(^uint64(0))
+	a.q.attempts--
+	a.q.r.stats.sent.Add(^uint64(0))
+}
+
+// unmade rejects a server that no connection was made to: the query never left.
+func (a *ask) unmade(sl *slot, err error, ev event, now time.Time) {
+	a.uncount()
+	a.reject(sl, err, 0, ev, now)
 }
 
 // once makes an attempt that the last answer asked for; when the server cannot be reached, the next one is asked.
@@ -270,7 +280,7 @@ func (a *ask) telling() result {
 	res.err = ErrUnreachable // no servers at all
 	var best *try
 	for i := range a.tries {
-		if t := &a.tries[i]; t.over && (best == nil || weight(t.err) > weight(best.err)) {
+		if t := &a.tries[i]; t.over && (best == nil || weight(t.err, t.cause) > weight(best.err, best.cause)) {
 			best = t
 			res.server = Server{}
 			if t.err != ErrLocal { // or nobody was asked
@@ -290,7 +300,7 @@ func (a *ask) soFar(now time.Time) result {
 	}
 	res := a.result
 	switch {
-	case slices.ContainsFunc(a.tries, func(t try) bool { return t.over && weight(t.err) > weight(ErrTimeout) }):
+	case slices.ContainsFunc(a.tries, func(t try) bool { return t.over && weight(t.err, t.cause) > weight(ErrTimeout, nil) }):
 		res = a.telling()
 	case a.sent == 0:
 		res.err, res.cause = ErrTimeout, errWindow
@@ -367,7 +377,12 @@ func failure(rcode int) error {
 	return ErrBadAnswer
 }
 
-// weight orders failures by how much they tell.
-func weight(err error) int {
-	return slices.Index([]error{ErrLocal, ErrTimeout, ErrUnreachable, ErrBadAnswer, ErrRefused, ErrServFail, ErrCNAMELoop}, err)
+// weight orders failures by how much they tell. A shortage of ours goes before all: a server that could not be asked for it
+// may have the answer.
+func weight(err, cause error) int {
+	order := [...]error{ErrLocal, ErrTimeout, ErrUnreachable, ErrBadAnswer, ErrRefused, ErrServFail, ErrCNAMELoop}
+	if err == ErrLocal && shortage(cause) {
+		return len(order)
+	}
+	return slices.Index(order[:], err)
 }

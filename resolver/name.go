@@ -101,7 +101,7 @@ func absent(name string) bool {
 }
 
 // candidates returns the names to try for host under a search list (resolv.conf(5)): host itself first when it has ndots dots or more,
-// after the list otherwise; alone when it ends in a dot. Names that never exist are left out.
+// after the list otherwise; alone when it ends in a dot. Names that never exist are left out, and those that the list makes too long.
 func candidates(host string, search []string, ndots int) []string {
 	if strings.HasSuffix(host, ".") {
 		return []string{host}
@@ -116,7 +116,10 @@ func candidates(host string, search []string, ndots int) []string {
 		add(host + ".")
 	}
 	for _, suffix := range search {
-		add(host + "." + suffix)
+		name := host + "." + suffix
+		if _, ok := absolute(name); ok {
+			add(name)
+		}
 	}
 	if strings.Count(host, ".") < ndots {
 		add(host + ".")

@@ -322,7 +322,7 @@ func decisive(a, b *result) *result {
 		return a
 	case b.err == ErrNoAddress, a.err == ErrNoAddress:
 		return b
-	case a.err == ErrNXDomain || b.err != ErrNXDomain && weight(a.err) >= weight(b.err):
+	case a.err == ErrNXDomain || b.err != ErrNXDomain && weight(a.err, a.cause) >= weight(b.err, b.cause):
 		return a
 	}
 	return b

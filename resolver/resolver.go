@@ -236,9 +236,6 @@ func (r *Resolver) LookUp(ctx context.Context, host string, family Family, deadl
 		until = start.Add(patience)
 	}
 	if r.cfg.Search {
-		if own := start.Add(r.cfg.timeout()); own.Before(until) { // of all its names together
-			until = own
-		}
 		err = r.search(ctx, &a, host, family, set, start, until)
 	} else {
 		err = r.lookUp(ctx, &a, host, family, set, start, until)
@@ -254,7 +251,8 @@ func (r *Resolver) key(name string, family Family, set *servers, now time.Time) 
 	return r.cache.key(name, family, set.id, r.hosts.get(now).id)
 }
 
-// search tries the names of the search list until one of them has addresses. A name that exists tells more than one that does not.
+// search tries the names of the search list until one of them has addresses. A name that exists tells more than one that does not. No
+// name is begun when the time for all of them is over.
 func (r *Resolver) search(ctx context.Context, a *Answer, host string, family Family, set *servers, start, until time.Time) error {
 	names := candidates(host, set.search, set.ndots)
 	if len(names) == 0 {
@@ -262,10 +260,14 @@ func (r *Resolver) search(ctx context.Context, a *Answer, host string, family Fa
 	}
 	var best Answer
 	var bestErr error
-	sent := 0
+	sent, queued := 0, time.Duration(0)
 	for now, i := start, 0; i < len(names); now, i = r.now(), i+1 {
+		if now.Sub(start)-queued >= r.cfg.timeout() {
+			until = now
+		}
 		err := r.lookUp(ctx, a, names[i], family, set, now, until)
 		sent += a.Attempts
+		queued += a.Queued
 		a.began(now.Sub(start))
 		if !errors.Is(err, ErrNXDomain) || !errors.Is(bestErr, ErrNoAddress) {
 			best, bestErr = *a, err
@@ -274,7 +276,7 @@ func (r *Resolver) search(ctx context.Context, a *Answer, host string, family Fa
 			break
 		}
 	}
-	*a, a.Attempts = best, sent
+	*a, a.Attempts, a.Queued = best, sent, queued
 	return bestErr
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -13,9 +14,14 @@ import (
 // searching returns a resolver whose search list is "x.test".
 func searching(t *testing.T, s *server) *Resolver {
 	t.Helper()
+	return searchingIn(t, "x.test", 0, s)
+}
+
+func searchingIn(t *testing.T, list string, timeout time.Duration, s *server) *Resolver {
+	t.Helper()
 	path := filepath.Join(t.TempDir(), "resolv.conf")
-	write(t, path, "search x.test\n")
-	return newTestWith(t, Config{Search: true, ResolvConf: path}, usualPace, s)
+	write(t, path, "search "+list+"\n")
+	return newTestWith(t, Config{Search: true, ResolvConf: path, Timeout: timeout}, usualPace, s)
 }
 
 // slowly answers NXDOMAIN for a.x.test after delay, and whatever answer says for all else.
@@ -31,7 +37,8 @@ func slowly(delay time.Duration, answer func(*request)) func(*request) {
 
 // TestEachNameOfASearchBeginsWhenItIsAsked: the one before it took its time.
 func TestEachNameOfASearchBeginsWhenItIsAsked(t *testing.T) {
-	const delay = 200 * time.Millisecond // under the retransmit timer
+	const delay = 800 * time.Millisecond // under the retransmit timer
+	t.Parallel()                         // it waits most of the time
 	t.Run("times", func(t *testing.T) {
 		s := newServer(t, slowly(delay, func(rq *request) { rq.answer(dns.RcodeSuccess, "a. 60 IN A 192.0.2.1") }))
 		r := searching(t, s)
@@ -74,6 +81,28 @@ func TestEachNameOfASearchBeginsWhenItIsAsked(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// TestSearchHasOneTime: a name whose turn comes when it is over is not asked for, nor taken for one that does not exist.
+func TestSearchHasOneTime(t *testing.T) {
+	t.Parallel() // it waits most of the time
+	const timeout = 400 * time.Millisecond
+	s := newServer(t, func(rq *request) { time.AfterFunc(timeout*5/8, func() { rq.answer(dns.RcodeNameError, rootSOA) }) })
+	r := searchingIn(t, "x.test y.test z.test", timeout, s)
+	a, err := lookUp(t, r, "a", IPv4)
+	if !errors.Is(err, ErrTimeout) || a.Attempts > 2 || len(s.requests()) > 2 {
+		t.Errorf("%+v, %v", a, err)
+	}
+}
+
+// TestSearchPassesOverNamesThatAreTooLong: the list makes them so.
+func TestSearchPassesOverNamesThatAreTooLong(t *testing.T) {
+	host := strings.Repeat("abcdefg.", 30) + "abcdefghijk"
+	s := newServer(t, zone())
+	a, err := lookUp(t, searching(t, s), host, IPv4)
+	if !errors.Is(err, ErrNXDomain) || a.Name != host || a.Attempts != 1 {
+		t.Errorf("%+v, %v", a, err)
+	}
 }
 
 func TestNameThatExistsTellsMoreThanOneThatDoesNot(t *testing.T) {

@@ -249,6 +249,8 @@ type web struct {
 	mu    sync.Mutex
 }
 
+type connKey struct{}
+
 func newWeb(t *testing.T, answer func(w http.ResponseWriter, rq *request)) *web {
 	t.Helper()
 	s := &web{}
@@ -263,11 +265,17 @@ func newWeb(t *testing.T, answer func(w http.ResponseWriter, rq *request)) *web 
 			w.Header().Set("Content-Type", "application/dns-message")
 			_, _ = w.Write(m)
 		}
+		rq.reset = func() {
+			conn := req.Context().Value(connKey{}).(*tls.Conn).NetConn().(*net.TCPConn)
+			_ = conn.SetLinger(0)
+			conn.Close()
+		}
 		s.mu.Lock()
 		s.asked, s.ids = append(s.asked, req), append(s.ids, rq.Id)
 		s.mu.Unlock()
 		answer(w, rq)
 	}))
+	s.Config.ConnContext = func(ctx context.Context, c net.Conn) context.Context { return context.WithValue(ctx, connKey{}, c) }
 	s.EnableHTTP2 = true
 	s.Config.ErrorLog = log.New(io.Discard, "", 0) // handshakes that a test breaks off
 	s.StartTLS()
@@ -303,6 +311,30 @@ func TestHTTPSServerIsAskedOverHTTP2(t *testing.T) {
 		if req.ProtoMajor != 2 || req.Method != http.MethodPost || req.URL.Path != "/dns-query" || req.Header.Get("Content-Type") != "application/dns-message" ||
 			req.Header.Get("Accept") != "application/dns-message" || req.UserAgent() != "" || s.ids[i] != 0 {
 			t.Errorf("%s %s %s %v, ID %d", req.Method, req.URL, req.Proto, req.Header, s.ids[i])
+		}
+	}
+}
+
+// TestResetOverHTTPSIsOfTheConnection: the server is there, and answers on the next one.
+func TestResetOverHTTPSIsOfTheConnection(t *testing.T) {
+	for _, http2 := range []bool{true, false} {
+		answer := zone(recordA, "b.example. 300 IN A 192.0.2.2")
+		var asked atomic.Int32
+		s := newWeb(t, func(_ http.ResponseWriter, rq *request) {
+			if asked.Add(1) == 2 {
+				rq.reset()
+				return
+			}
+			answer(rq)
+		})
+		if !http2 {
+			s.TLS.NextProtos = []string{"http/1.1"}
+		}
+		r := newTestWith(t, s.config(t), usualPace)
+		mustLookUp(t, r, "a.example", IPv4, "192.0.2.1")
+		mustLookUp(t, r, "b.example", IPv4, "192.0.2.2")
+		if proto := s.asked[0].ProtoMajor; proto == 2 != http2 || asked.Load() != 3 || r.upstreams[s.server(t)].isDown(time.Now()) {
+			t.Errorf("HTTP/%d, asked %d times, down %v", proto, asked.Load(), r.upstreams[s.server(t)].isDown(time.Now()))
 		}
 	}
 }

@@ -25,6 +25,7 @@ type request struct {
 	n      int // how many the server got before this one
 	from   netip.AddrPort
 	send   func([]byte)
+	reset  func() // the connection that it came on; over HTTPS only
 }
 
 // question returns "name TYPE", the name in lower case and without its final dot.

@@ -73,18 +73,25 @@ func TestServerOfNoUseHereIsPassedOver(t *testing.T) {
 	}
 }
 
-// TestShortageAtTheEndOfAChainIsLocal: queries were sent, but none for the name that is asked for now.
-func TestShortageAtTheEndOfAChainIsLocal(t *testing.T) {
+// noDescriptors returns what takes all descriptors away and what gives them back, as happens at the latest when the test ends.
+func noDescriptors(t *testing.T) (take, giveBack func()) {
+	t.Helper()
 	var limit, none syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
 		t.Fatal(err)
 	}
 	none.Max = limit.Max
-	var restore sync.Once
-	back := func() { restore.Do(func() { _ = syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit) }) }
-	defer back()
+	var once sync.Once
+	giveBack = func() { once.Do(func() { _ = syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit) }) }
+	t.Cleanup(giveBack)
+	return func() { _ = syscall.Setrlimit(syscall.RLIMIT_NOFILE, &none) }, giveBack
+}
+
+// TestShortageAtTheEndOfAChainIsLocal: queries were sent, but none for the name that is asked for now.
+func TestShortageAtTheEndOfAChainIsLocal(t *testing.T) {
+	take, back := noDescriptors(t)
 	s := newServer(t, func(rq *request) {
-		_ = syscall.Setrlimit(syscall.RLIMIT_NOFILE, &none)
+		take()
 		rq.answer(dns.RcodeSuccess, "a.example. 300 IN CNAME b.example.")
 	})
 	everNew := usualPace
@@ -94,6 +101,35 @@ func TestShortageAtTheEndOfAChainIsLocal(t *testing.T) {
 	back()
 	if !errors.Is(err, ErrLocal) || !errors.Is(err, syscall.EMFILE) || a.Attempts != 1 || kept(r, "a.example", IPv4) != nil {
 		t.Errorf("%+v, %v", a, err)
+	}
+}
+
+// TestShortageBesideAClosedPortIsLocal: the server that could not be asked may have the answer.
+func TestShortageBesideAClosedPortIsLocal(t *testing.T) {
+	take, back := noDescriptors(t)
+	live := newServer(t, zone(recordA, "b.example. 300 IN A 192.0.2.2"))
+	tcp := live.at.over(TCP)
+	r := newTestWith(t, Config{Sockets: 1, Servers: []Server{At(closedPort(t))[0], tcp}}, usualPace)
+	mustLookUp(t, r, "a.example", IPv4, "192.0.2.1")
+	up := r.upstreams[tcp]
+	up.mu.Lock()
+	up.leaveChannel() // as it is when it was idle for a while
+	up.mu.Unlock()
+	take()
+	a, err := lookUp(t, r, "b.example", IPv4)
+	back()
+	if !errors.Is(err, ErrLocal) || !errors.Is(err, syscall.EMFILE) || kept(r, "b.example", IPv4) != nil {
+		t.Errorf("%+v, %v", a, err)
+	}
+	mustLookUp(t, r, "b.example", IPv4, "192.0.2.2")
+}
+
+// TestQueryOfAConnectionThatNeverStoodIsNotCounted: it did not leave.
+func TestQueryOfAConnectionThatNeverStoodIsNotCounted(t *testing.T) {
+	r := newTestWith(t, Config{Servers: []Server{At(closedPort(t))[0].over(TCP)}}, usualPace)
+	a, err := lookUp(t, r, "a.example", Any)
+	if sent := r.Stats().Sent; !errors.Is(err, ErrUnreachable) || a.Attempts != 0 || sent != 0 {
+		t.Errorf("%d sent: %+v, %v", sent, a, err)
 	}
 }
 
@@ -149,6 +185,73 @@ func TestTimeInLineIsNotTheNames(t *testing.T) {
 	}
 }
 
+// TestTimeInLineOfAServerThatGoesDownIsNotTheNames: the other server has all the time that the name has.
+func TestTimeInLineOfAServerThatGoesDownIsNotTheNames(t *testing.T) {
+	t.Parallel() // it waits most of the time
+	const timeout = 400 * time.Millisecond
+	first := newServer(t, func(*request) {})
+	second := newServer(t, func(rq *request) {
+		time.AfterFunc(timeout/2, func() { rq.answer(dns.RcodeSuccess, recordA) })
+	})
+	r := newTestWith(t, Config{Timeout: timeout}, usualPace, first, second)
+	up := r.upstreams[first.at]
+	free := busy(r, first)
+	got := background(context.Background(), r, time.Time{})
+	eventually(t, "the question queues", func() bool { return up.queueLen() == 1 })
+	up.mu.Lock()
+	up.heard = time.Now() // and never again: the line ends a timeout after that
+	up.mu.Unlock()
+	time.AfterFunc(timeout*3/4, func() {
+		up.down(time.Now())
+		free()
+	})
+	if got := <-got; got.err != nil || got.answer.Queued < timeout/2 {
+		t.Errorf("%+v", got)
+	}
+}
+
+// TestTimeInLineIsNotASearchesEither: each of its names may have to wait.
+func TestTimeInLineIsNotASearchesEither(t *testing.T) {
+	t.Parallel() // it waits most of the time
+	const timeout = 200 * time.Millisecond
+	s := newServer(t, zone(recordA))
+	r := searchingIn(t, "x.test", timeout, s)
+	up := r.upstreams[s.at]
+	free := busy(r, s)
+	got := background(context.Background(), r, time.Time{})
+	eventually(t, "the question queues", func() bool { return up.queueLen() == 1 })
+	up.mu.Lock()
+	up.heard = time.Now().Add(time.Hour) // it answers others, from now on
+	up.mu.Unlock()
+	time.AfterFunc(2*timeout, free)
+	if got := <-got; got.err != nil || got.answer.Queued < 2*timeout {
+		t.Errorf("%+v", got)
+	}
+}
+
+// TestCallersInLineLeaveTogether: a name that could not be asked for in the time of one is not asked for again by each of the others in
+// turn.
+func TestCallersInLineLeaveTogether(t *testing.T) {
+	t.Parallel() // it waits most of the time
+	const timeout, callers = 200 * time.Millisecond, 200
+	s := newServer(t, func(*request) {})
+	r := newTestWith(t, Config{Timeout: timeout}, usualPace, s)
+	busy(r, s)
+	start := time.Now()
+	var all sync.WaitGroup
+	for range callers {
+		all.Go(func() {
+			if a, err := r.LookUp(context.Background(), "a.example", IPv4, time.Time{}); !errors.Is(err, errWindow) {
+				t.Errorf("%+v, %v", a, err)
+			}
+		})
+	}
+	all.Wait()
+	if took := time.Since(start); took > callers*timeout/4 {
+		t.Errorf("the last one left after %v", took)
+	}
+}
+
 // TestLineIsKeptForThoseWhoStay: who began the look-up has left.
 func TestLineIsKeptForThoseWhoStay(t *testing.T) {
 	t.Parallel() // it waits most of the time
@@ -158,11 +261,13 @@ func TestLineIsKeptForThoseWhoStay(t *testing.T) {
 	up := r.upstreams[s.at]
 	free := busy(r, s)
 	up.heard = time.Now().Add(time.Hour)
-	first := background(context.Background(), r, time.Now().Add(timeout/2))
-	waitFor(r, 1)
+	ctx, leave := context.WithCancel(t.Context())
+	first := background(ctx, r, time.Time{})
+	waitFor(t, r, 1)
 	second := background(context.Background(), r, time.Time{})
-	waitFor(r, 2)
-	if got := <-first; !errors.Is(got.err, ErrTimeout) {
+	waitFor(t, r, 2)
+	leave()
+	if got := <-first; !errors.Is(got.err, context.Canceled) {
 		t.Errorf("%+v", got)
 	}
 	time.AfterFunc(2*timeout, free)

@@ -103,7 +103,7 @@ func TestNeverSentIsATimeoutAndNotKept(t *testing.T) {
 	s := newServer(t, silent)
 	r := newTestWith(t, Config{}, usualPace, s)
 	r.upstreams[s.at].window = 0
-	a, err := r.LookUp(context.Background(), "a.example", IPv4, time.Now().Add(20*time.Millisecond))
+	a, err := r.LookUp(context.Background(), "a.example", IPv4, time.Now().Add(300*time.Millisecond))
 	if !errors.Is(err, ErrTimeout) || !errors.Is(err, errWindow) || a.Attempts != 0 || r.Stats().Entries != 0 {
 		t.Errorf("%+v, %v", a, err)
 	}

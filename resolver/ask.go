@@ -384,7 +384,7 @@ func (a *ask) tick(now time.Time) {
 	}
 	if sl := a.last; sl != nil && sl.counted {
 		sl.counted = false
-		sl.up.missedOne(sl.sent, now)
+		sl.up.missedOne(sl, now)
 		a.q.r.stats.lost.Add(1)
 	}
 	if !a.spare(now) {

@@ -140,10 +140,10 @@ func (sh *shard) unlist(e *entry) {
 	}
 }
 
-// keep keeps an entry that has just landed for its life. What lives for no time at all is not kept: it serves only those who wait
-// already. The caller holds the lock.
+// keep keeps an entry that has just landed for its life. What lives for no time at all, or takes too much room, is not kept: it serves only
+// those who wait already. The caller holds the lock.
 func (sh *shard) keep(e *entry, now time.Time) {
-	if e.life <= 0 || sh.limit == 0 {
+	if e.life <= 0 || sh.limit == 0 || e.bulky() {
 		sh.unlist(e)
 	}
 	e.landed = true
@@ -246,6 +246,19 @@ func (e *entry) cached(now time.Time, a *Answer) error {
 		out.TTL, out.Arrived = max(out.TTL-age, 0), time.Time{}
 	}
 	return e.error()
+}
+
+// maxBulk is how many octets of addresses and names an entry may have: an answer may bring 99 KB of them.
+const maxBulk = 8 << 10
+
+// bulky reports whether the entry takes more room than the limit of entries reckons with.
+func (e *entry) bulky() bool {
+	const addrSize = 24 // of a netip.Addr
+	size := addrSize * len(e.answer.Addrs)
+	for _, name := range e.answer.CNAME {
+		size += len(name)
+	}
+	return size > maxBulk
 }
 
 // unasked reports whether the look-up came to nothing because it was never sent.

@@ -3,6 +3,7 @@ package resolver
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -55,6 +56,28 @@ func TestNoLifeIsNotKept(t *testing.T) {
 	sh.put(entryFor(k, 0), time.Now())
 	if c.len() != 0 {
 		t.Error("an entry with TTL 0 was kept")
+	}
+}
+
+func TestBulkIsNotKept(t *testing.T) {
+	c := newCache(100)
+	put := func(addrs, names int) {
+		k := c.key("a.example", Any, 0, 0)
+		e := entryFor(k, time.Minute)
+		e.answer.Addrs = make([]netip.Addr, addrs)
+		for range names {
+			e.answer.CNAME = append(e.answer.CNAME, strings.Repeat("n", 253))
+		}
+		c.shard(&k).put(e, time.Now())
+	}
+	if put(300, 2); c.len() != 1 {
+		t.Error("300 addresses are too many")
+	}
+	if put(400, 0); c.len() != 0 {
+		t.Error("400 addresses were kept")
+	}
+	if put(1, 40); c.len() != 0 {
+		t.Error("10 KB of names were kept")
 	}
 }
 

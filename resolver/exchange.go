@@ -17,7 +17,7 @@ const (
 	optLen    = 11   // an OPT record without options, at the end of every query
 	maxQuery  = headerLen + maxWireName + 4 + optLen
 	packSize  = maxQuery + 1 // PackBuffer takes another buffer than the one it is given unless an octet is to spare
-	maxChain  = 16           // CNAME and DNAME links of one look-up
+	maxChain  = 16           // CNAME and DNAME links of one look-up, DNAME records of one answer
 	maxTTL    = 86400 * time.Second
 	maxDenial = 3600 * time.Second
 )
@@ -114,7 +114,7 @@ const (
 	looping                 // the chain comes back, or has more than maxChain links
 	lame                    // a referral: this server does not answer for the name
 	failing                 // another rcode
-	unusable                // a DNAME makes a name that is too long
+	unusable                // a DNAME makes a name that is too long, or there are too many of them
 )
 
 // reply is an answer as far as a look-up needs it.
@@ -180,9 +180,11 @@ func (m *message) collect(at wireName, qtype uint16, room []netip.Addr, rep *rep
 }
 
 // link returns the name that at is an alias of, with the record that says so: its own CNAME, or a DNAME above it, cut at a label boundary
-// (RFC 6672 section 2.2). A nil record: no alias. Not ok: the new name is too long.
+// (RFC 6672 section 2.2). A nil record: no alias. Not ok: the new name is too long, or there are more DNAME records than any chain needs,
+// each of which takes long to compare.
 func (m *message) link(at wireName) (next wireName, rec *record, ok bool) {
 	var above *record
+	dnames := 0
 	for i := range m.records[:m.answers] {
 		rec := &m.records[i]
 		if rec.class != classIN {
@@ -192,7 +194,13 @@ func (m *message) link(at wireName) (next wireName, rec *record, ok bool) {
 		if rec.kind == typeCNAME && owner.equal(at) {
 			return wireName{m.octets, rec.data}, rec, true
 		}
-		if rec.kind == typeDNAME && !owner.equal(at) && owner.encloses(at) {
+		if rec.kind != typeDNAME {
+			continue
+		}
+		if dnames++; dnames > maxChain {
+			return wireName{}, rec, false
+		}
+		if !owner.equal(at) && owner.encloses(at) {
 			above = rec
 		}
 	}

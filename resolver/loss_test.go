@@ -440,7 +440,7 @@ func TestLastSendIsKeptForLaterWhileNobodyAnswers(t *testing.T) {
 			zone(recordA)(rq)
 		}
 	})
-	const timeout = 600 * time.Millisecond
+	const timeout = 4 * time.Second
 	r := newTestWith(t, Config{Timeout: timeout}, p, s)
 	if a := mustLookUp(t, r, "a.example", IPv4, "192.0.2.1"); a.Attempts != 3 {
 		t.Errorf("%+v", a)

@@ -15,6 +15,7 @@ import (
 const (
 	sourceLife = 30 * time.Second // how long the source address for a prefix is believed
 	maxSources = 4096
+	maxOrdered = 256 // addresses of a name
 )
 
 // policy is the default policy table of RFC 6724 section 2.1, longest prefixes first.
@@ -146,13 +147,17 @@ type known struct {
 }
 
 // arrange returns the addresses of both families in order, families interleaved (RFC 8305 section 4), those without a route last. The
-// arguments are not changed; the result may be one of them.
+// arguments are not changed; the result may be one of them. Of more than maxOrdered only the families are interleaved: nobody tries so many,
+// and each may cost a look at the routes.
 func (o *order) arrange(a, b []netip.Addr, now time.Time) []netip.Addr {
 	if len(b) == 0 && (len(a) < 2 || !slices.ContainsFunc(a, local)) {
 		return a // nothing that a rule tells apart
 	}
 	if len(a) == 0 && len(b) < 2 {
 		return b
+	}
+	if len(a)+len(b) > maxOrdered {
+		return interleave(slices.Concat(b, a))
 	}
 	list := make([]candidate, 0, len(a)+len(b))
 	for _, addrs := range [...][]netip.Addr{b, a} {

@@ -19,6 +19,24 @@ func newOrder(sources map[string]string) *order {
 	}}
 }
 
+func TestNobodyOrdersThousandsOfAddresses(t *testing.T) {
+	var a, b []netip.Addr
+	for i := range 2 * maxOrdered {
+		a = append(a, netip.AddrFrom4([4]byte{127, 0, byte(i >> 8), byte(i)}))
+		b = append(b, netip.AddrFrom16([16]byte{0x20, 1, 4: byte(i >> 8), 5: byte(i)}))
+	}
+	o := &order{sources: map[netip.Prefix]known{}, find: func(netip.Addr) (netip.Addr, error) {
+		t.Error("a look at the routes")
+		return netip.Addr{}, nil
+	}}
+	got := o.arrange(a, b, time.Now())
+	for i := range a {
+		if got[2*i] != b[i] || got[2*i+1] != a[i] {
+			t.Fatalf("%d: %v %v", i, got[2*i], got[2*i+1])
+		}
+	}
+}
+
 type selectSuite struct {
 	Cases []struct {
 		ID           string   `json:"id"`

@@ -161,11 +161,11 @@ func (q *query) flush() {
 	q.unsent = q.unsent[:0]
 }
 
-// inLine puts the deadline off when a question of the look-up has not been sent yet, for a server that goes on answering those before it:
-// that time is ours, and the name is not to be blamed for it.
+// inLine puts the deadline off when a question of the look-up has not been sent yet, and the line that it stands in moves on: that time is
+// ours, and the name is not to be blamed for it.
 func (q *query) inLine(now time.Time) bool {
 	for i := range q.asks {
-		if a := &q.asks[i]; a.waits() && a.ticket.up.talks(now.Add(-q.r.cfg.timeout())) {
+		if a := &q.asks[i]; a.waits() && a.ticket.up.movesOn(now.Add(-q.r.cfg.timeout())) {
 			q.deadline = now.Add(q.r.cfg.timeout())
 			return true
 		}

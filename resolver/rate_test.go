@@ -6,9 +6,12 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/miekg/dns"
 )
 
 // TestRateIsNeverExceeded counts queries as the server gets them: whatever the machine does, they come later than they were let go, so
@@ -52,6 +55,18 @@ func TestRateIsNeverExceeded(t *testing.T) {
 }
 
 // TestRateIsOneServersOwn: two servers take twice as much, and each no more than its share.
+// TestTimeInLineOfASlowRateIsNotTheNames: the server answers all that it is let hear, once in a while.
+func TestTimeInLineOfASlowRateIsNotTheNames(t *testing.T) {
+	t.Parallel() // it waits most of the time
+	s := newServer(t, func(rq *request) { rq.answer(dns.RcodeSuccess, rq.Question[0].Name+" 60 IN A 192.0.2.1") })
+	r := newTestWith(t, Config{Timeout: 250 * time.Millisecond, Rate: 2}, usualPace, s)
+	var all sync.WaitGroup
+	for i := range 4 {
+		all.Go(func() { mustLookUp(t, r, fmt.Sprintf("n%d.example", i), IPv4, "192.0.2.1") })
+	}
+	all.Wait()
+}
+
 func TestRateIsOneServersOwn(t *testing.T) {
 	const rate, names = 500, 200
 	one, two := newCrowd(t, truthful), newCrowd(t, truthful)

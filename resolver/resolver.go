@@ -32,7 +32,7 @@ type Config struct {
 	// Timeout is for a whole look-up. 0: 5 s. What a question waits for its turn to be sent is not part of it: as much again, and more where
 	// the server goes on answering those before it.
 	Timeout time.Duration
-	// CacheEntries bounds the cache. 0: 65,536; negative: no cache.
+	// CacheEntries bounds the cache. 0: 65,536; negative: no cache. An answer of more than 8 KiB of addresses and names is not kept.
 	CacheEntries int
 	// Sockets is the number of UDP sockets to one server. 0: 8; at most 64.
 	Sockets int

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -185,6 +186,9 @@ func TestCNAMERules(t *testing.T) {
 		{"DNAME only at a label's edge", "aold.example", map[string][]string{"aold.example A": {"old.example. 60 IN DNAME new.example.", rootSOA}}, "", "", ErrNoAddress, time.Minute},
 		{"DNAME is not for its owner", "old.example", map[string][]string{"old.example A": {"old.example. 60 IN DNAME new.example.", rootSOA}}, "", "", ErrNoAddress, time.Minute},
 		{"DNAME makes too long a name", long + "old.example", map[string][]string{long + "old.example A": {"old.example. 60 IN DNAME " + long + "example."}}, "", "-", ErrBadAnswer, 0},
+		{"sixteen DNAMEs", "a.old.example", map[string][]string{"a.old.example A": append(slices.Repeat([]string{"other.example. 60 IN DNAME new.example."}, 15),
+			"old.example. 60 IN DNAME new.example.", "a.new.example. 90 IN A 192.0.2.1")}, "192.0.2.1", "a.new.example", nil, time.Minute},
+		{"seventeen DNAMEs", "a.old.example", map[string][]string{"a.old.example A": slices.Repeat([]string{"old.example. 60 IN DNAME new.example."}, 17)}, "", "-", ErrBadAnswer, 0},
 		{"alias of a name that is never sent", "a.example", map[string][]string{"a.example A": {"a.example. 20 IN CNAME x.invalid."}}, "", "x.invalid", ErrNXDomain, 0},
 		{"alias of localhost", "a.example", map[string][]string{"a.example A": {"a.example. 20 IN CNAME x.localhost."}}, "127.0.0.1", "x.localhost", nil, 20 * time.Second},
 		{"alias of the root", "a.example", map[string][]string{"a.example A": {"a.example. 20 IN CNAME ."}}, "", "", ErrNoAddress, 20 * time.Second},

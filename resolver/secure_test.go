@@ -379,6 +379,17 @@ func TestWhatIsNoAnswerOverHTTPSIsBadAnswer(t *testing.T) {
 	}
 }
 
+func TestHeadOverHTTPSIsBounded(t *testing.T) {
+	s := newWeb(t, func(w http.ResponseWriter, rq *request) {
+		w.Header().Set("X-Padding", strings.Repeat("x", 100<<10))
+		zone(recordA)(rq)
+	})
+	r := newTestWith(t, s.config(t), usualPace)
+	if a, err := lookUp(t, r, "a.example", IPv4); !errors.Is(err, ErrBadAnswer) {
+		t.Errorf("%+v, %v", a, err)
+	}
+}
+
 func TestHTTPSServerThatIsNotTrustedIsUnreachable(t *testing.T) {
 	s := newWeb(t, func(_ http.ResponseWriter, rq *request) { zone(recordA)(rq) })
 	cfg := s.config(t)

@@ -4,8 +4,11 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"errors"
+	"fmt"
 	"io"
 	"net"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -92,7 +95,9 @@ func TestStreamWhosePeerIsGoneIsLeft(t *testing.T) {
 			}
 		}
 	})
-	r := newTestWith(t, Config{Servers: []Server{at}, Timeout: time.Second}, briskPace)
+	p := briskPace
+	p.firstWait, p.minWait, p.maxWait = 500*time.Millisecond, 500*time.Millisecond, 500*time.Millisecond
+	r := newTestWith(t, Config{Servers: []Server{at}, Timeout: 4 * time.Second}, p)
 	for i, name := range []string{"a", "b", "c", "d"} {
 		a, err := lookUp(t, r, name+".example", IPv4)
 		if want := i != 1; (err == nil) != want || !want && a.Attempts != maxSends {
@@ -100,6 +105,29 @@ func TestStreamWhosePeerIsGoneIsLeft(t *testing.T) {
 		}
 	}
 	if n := conns.Load(); n != 2 {
+		t.Errorf("%d connections", n)
+	}
+}
+
+// TestSilentServerIsNotConnectedToForEachQuery: many queries get lost together, on a connection that was left after the first of them.
+func TestSilentServerIsNotConnectedToForEachQuery(t *testing.T) {
+	t.Parallel() // it waits most of the time
+	var conns atomic.Int64
+	at := streamServer(t, nil, func(_ int, conn *dns.Conn) {
+		conns.Add(1)
+		_, _ = io.Copy(io.Discard, conn)
+	})
+	r := newTestWith(t, Config{Servers: []Server{at}, Timeout: time.Second}, briskPace)
+	var all sync.WaitGroup
+	for i := range 100 {
+		all.Go(func() {
+			if a, err := lookUp(t, r, fmt.Sprintf("n%d.example", i), IPv4); !errors.Is(err, ErrTimeout) {
+				t.Errorf("%+v, %v", a, err)
+			}
+		})
+	}
+	all.Wait()
+	if n := conns.Load(); n > 10 {
 		t.Errorf("%d connections", n)
 	}
 }

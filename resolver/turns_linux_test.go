@@ -170,7 +170,7 @@ func TestTimeInLineIsNotTheNames(t *testing.T) {
 	var r *Resolver
 	var free func()
 	s := newServer(t, zone(recordA, "b.example. 0 IN A 192.0.2.2"))
-	const timeout = 200 * time.Millisecond
+	const timeout = time.Second
 	r = newTestWith(t, Config{Timeout: timeout}, usualPace, s)
 	up := r.upstreams[s.at]
 	free = busy(r, s)
@@ -188,7 +188,7 @@ func TestTimeInLineIsNotTheNames(t *testing.T) {
 // TestTimeInLineOfAServerThatGoesDownIsNotTheNames: the other server has all the time that the name has.
 func TestTimeInLineOfAServerThatGoesDownIsNotTheNames(t *testing.T) {
 	t.Parallel() // it waits most of the time
-	const timeout = 400 * time.Millisecond
+	const timeout = 2 * time.Second
 	first := newServer(t, func(*request) {})
 	second := newServer(t, func(rq *request) {
 		time.AfterFunc(timeout/2, func() { rq.answer(dns.RcodeSuccess, recordA) })
@@ -213,7 +213,7 @@ func TestTimeInLineOfAServerThatGoesDownIsNotTheNames(t *testing.T) {
 // TestTimeInLineIsNotASearchesEither: each of its names may have to wait.
 func TestTimeInLineIsNotASearchesEither(t *testing.T) {
 	t.Parallel() // it waits most of the time
-	const timeout = 200 * time.Millisecond
+	const timeout = time.Second
 	s := newServer(t, zone(recordA))
 	r := searchingIn(t, "x.test", timeout, s)
 	up := r.upstreams[s.at]
@@ -256,7 +256,7 @@ func TestCallersInLineLeaveTogether(t *testing.T) {
 func TestLineIsKeptForThoseWhoStay(t *testing.T) {
 	t.Parallel() // it waits most of the time
 	s := newServer(t, zone(recordA))
-	const timeout = 200 * time.Millisecond
+	const timeout = time.Second
 	r := newTestWith(t, Config{Timeout: timeout}, usualPace, s)
 	up := r.upstreams[s.at]
 	free := busy(r, s)

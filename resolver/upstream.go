@@ -313,14 +313,16 @@ func (u *upstream) answered(at time.Time, took time.Duration, counted bool) {
 
 // missedOne notes that a query was not answered before its timer ran out, and frees its place. A server that has answered since the query
 // was sent is not gone, it lost one. One that is gone may be so on its connection only, of which nobody told us the end: the next query
-// opens another.
-func (u *upstream) missedOne(sent, now time.Time) {
+// opens another. What gets lost on a connection that was left already says nothing of that one.
+func (u *upstream) missedOne(sl *slot, now time.Time) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if !u.heard.After(sent) {
+	if !u.heard.After(sl.sent) {
 		if u.missed++; u.missed >= missLimit {
 			u.downUntil = now.Add(downLife)
-			u.leaveChannel()
+			if u.channel != nil && carrier(u.channel) == sl.via {
+				u.leaveChannel()
+			}
 		}
 	}
 	u.inFlight--
@@ -398,6 +400,14 @@ func (u *upstream) cutShort() {
 	u.lost++
 	u.adjust()
 	u.grant()
+}
+
+// movesOn reports whether those in line get their turn: the server answered others since, or it leaves nobody without an answer and only
+// the rate is what they wait for.
+func (u *upstream) movesOn(since time.Time) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.heard.After(since) || u.limiter != nil && u.missed == 0 && u.inFlight < u.window
 }
 
 // talks reports whether the server answered anything since.

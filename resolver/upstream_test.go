@@ -121,7 +121,7 @@ func TestWindowShrinksOnLossAndGrowsAgain(t *testing.T) {
 		for i := range was {
 			up.inFlight = was
 			if lossy && i%5 == 0 {
-				up.missedOne(now, now)
+				up.missedOne(&slot{sent: now}, now)
 			} else {
 				up.answered(now, time.Millisecond, true)
 			}
@@ -188,7 +188,7 @@ func TestHealthExpiresByItself(t *testing.T) {
 			t.Error("down too soon")
 		}
 		up.inFlight++
-		up.missedOne(now, now)
+		up.missedOne(&slot{sent: now}, now)
 	}
 	if !up.isDown(now) || up.isDown(now.Add(downLife)) {
 		t.Error("down for another time than it should be")

@@ -21,6 +21,7 @@ import (
 const (
 	mediaType   = "application/dns-message"
 	maxMessage  = 1<<16 - 1
+	maxHead     = 1 << 14 // bytes of an answer's head
 	dialTimeout = 5 * time.Second
 	idleTimeout = 30 * time.Second
 	maxConns    = 8 // to one server that does not speak HTTP/2
@@ -60,8 +61,10 @@ func New(cfg Config) *Client {
 		IdleConnTimeout:     idleTimeout,
 		MaxConnsPerHost:     maxConns,
 		MaxIdleConnsPerHost: maxConns,
-		DisableCompression:  true,
-		HTTP2:               &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingTimeout},
+
+		MaxResponseHeaderBytes: maxHead,
+		DisableCompression:     true,
+		HTTP2:                  &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingTimeout},
 	}
 	c.http = http.Client{
 		Transport:     transport,

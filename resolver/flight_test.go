@@ -169,6 +169,31 @@ func TestCallersInAHurryAloneTakeTheLookUpWithThem(t *testing.T) {
 	}
 }
 
+// TestFailureAtTheEndOfAllTimeIsKept: the caller leaves when the look-up was about to end.
+func TestFailureAtTheEndOfAllTimeIsKept(t *testing.T) {
+	t.Parallel() // it waits most of the time
+	const timeout = time.Second
+	r := newTestWith(t, Config{Timeout: timeout}, usualPace, newServer(t, silent))
+	if a, err := r.LookUp(context.Background(), "a.example", IPv4, time.Now().Add(timeout-hurry/2)); !errors.Is(err, ErrTimeout) || kept(r, "a.example", IPv4) == nil {
+		t.Errorf("%+v, %v", a, err)
+	}
+}
+
+// TestWhatAHoldCameToIsKept: the other family was waited for as long as it is worth.
+func TestWhatAHoldCameToIsKept(t *testing.T) {
+	s := newServer(t, func(rq *request) {
+		if rq.Question[0].Qtype == dns.TypeA {
+			rq.answer(dns.RcodeSuccess, recordA)
+		}
+	})
+	r := newTestWith(t, Config{}, usualPace, s)
+	for _, cached := range []bool{false, true} {
+		if a := mustLookUp(t, r, "a.example", Any, "192.0.2.1"); a.Cached != cached {
+			t.Errorf("%+v", a)
+		}
+	}
+}
+
 func TestNobodyJoinsALookUpThatIsRunningOut(t *testing.T) {
 	t.Parallel() // it waits most of the time
 	var whole atomic.Bool

@@ -121,6 +121,29 @@ func TestQueryThatHasNotLeftIsNotRefused(t *testing.T) {
 	}
 }
 
+// TestErrorOfASendIsOfTheQueriesBefore: the kernel reports it to the next call, and what that was to send has not left.
+func TestErrorOfASendIsOfTheQueriesBefore(t *testing.T) {
+	s := newServer(t, zone(recordA))
+	r := newTestWith(t, Config{Sockets: 1}, usualPace, s)
+	before, now := begun(r, "a.example"), begun(r, "a.example")
+	defer before.free()
+	defer now.free()
+	sock := before.unsent[0]
+	octets, list := sock.out.take()
+	sock.mark(list, true)
+	sock.failed(octets, list[1:], unix.ECONNREFUSED)
+	if len(before.inbox) != 1 || (<-before.inbox).kind != refused {
+		t.Error("the query that had left was not refused")
+	}
+	if ev := <-now.inbox; ev.kind != answered {
+		t.Errorf("the other one: %+v", ev)
+	}
+	sock.refuse(unix.ECONNREFUSED)
+	if len(now.inbox) != 1 || (<-now.inbox).kind != refused {
+		t.Error("by now it has left as well")
+	}
+}
+
 // TestICMPThatSaysNothingAboutTheServer: the kernel reports a parameter problem, or a smaller MTU, to the next call on the socket,
 // whichever it is.
 func TestICMPThatSaysNothingAboutTheServer(t *testing.T) {

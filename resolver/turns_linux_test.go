@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -278,6 +279,92 @@ func TestLineIsKeptForThoseWhoStay(t *testing.T) {
 		}
 	case <-time.After(10 * time.Second):
 		t.Error("never came to an end")
+	}
+}
+
+// TestResendInLineEndsWithItsLookUp: the question has been asked, and its time runs, however long the line.
+func TestResendInLineEndsWithItsLookUp(t *testing.T) {
+	t.Parallel() // it waits most of the time
+	asked := make(chan struct{}, 1)
+	s := newServer(t, func(*request) { asked <- struct{}{} })
+	r := newTestWith(t, Config{Timeout: time.Second}, briskPace, s)
+	got := background(context.Background(), r, time.Time{})
+	<-asked
+	busy(r, s)
+	up := r.upstreams[s.at]
+	up.mu.Lock()
+	up.heard = time.Now().Add(time.Hour) // it answers others, from now on
+	up.inFlight++                        // for the query that gets lost
+	up.mu.Unlock()
+	select {
+	case got := <-got:
+		if !errors.Is(got.err, ErrTimeout) || got.answer.Attempts != 1 {
+			t.Errorf("%+v", got)
+		}
+	case <-time.After(20 * time.Second):
+		t.Error("never came to an end")
+	}
+}
+
+// TestEveryWaitInLineIsTold: a chain may have to wait for each of its names.
+func TestEveryWaitInLineIsTold(t *testing.T) {
+	s := newServer(t, func(rq *request) {
+		if rq.question() == "a.example A" {
+			rq.answer(dns.RcodeSuccess, "a.example. 300 IN CNAME b.example.")
+			return
+		}
+		rq.answer(dns.RcodeSuccess, "b.example. 300 IN A 192.0.2.1")
+	})
+	r := newTestWith(t, Config{}, usualPace, s)
+	up := r.upstreams[s.at]
+	up.window = 0
+	q := begun(r, "a.example")
+	defer q.free()
+	a := &q.asks[0]
+	for range 2 {
+		a.queuedAt = a.queuedAt.Add(-time.Minute)
+		up.mu.Lock()
+		up.window = 1
+		up.grant()
+		up.window = 0
+		up.mu.Unlock()
+		again := make(chan struct{})
+		go func() {
+			for up.queueLen() == 0 && len(s.requests()) < 2 {
+				runtime.Gosched()
+			}
+			close(again)
+		}()
+		q.run(again, time.Now().Add(time.Hour))
+		<-again
+	}
+	q.run(nil, time.Now().Add(time.Hour))
+	if texts(a.addrs) != "192.0.2.1" || a.queued < 2*time.Minute {
+		t.Errorf("%v after %v in line", a.addrs, a.queued)
+	}
+}
+
+// TestWhatArrivedInTimeCounts: both the answer and the end of its time are there when the look-up looks.
+func TestWhatArrivedInTimeCounts(t *testing.T) {
+	s := newServer(t, zone(recordA))
+	r := newTestWith(t, Config{CacheEntries: -1}, usualPace, s)
+	for range 20 { // which of the two it takes is left to chance
+		q := begun(r, "a.example")
+		q.flush()
+		eventually(t, "the answer is there", func() bool { return len(q.inbox) == 1 })
+		q.deadline = time.Now()
+		q.armed = q.next(q.deadline)
+		fired := make(chan time.Time, 1)
+		fired <- q.deadline
+		q.timer.Stop()
+		usual := q.timer.C
+		q.timer.C = fired
+		q.run(nil, q.deadline)
+		q.timer.C = usual
+		if got := q.asks[0].soFar(time.Now()); got.err != nil {
+			t.Fatalf("%+v", got)
+		}
+		q.free()
 	}
 }
 

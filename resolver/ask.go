@@ -223,7 +223,7 @@ func (a *ask) submit(p plan, now time.Time) bool {
 	a.postponed = false
 	a.tries[p.try].sends++
 	a.current = p.try
-	if !a.q.set.list[p.try].admit(&a.ticket, a.q) {
+	if !a.q.set.list[p.try].admit(&a.ticket, a.q, a.sent > 0) {
 		a.next, a.queuedAt, a.resend = p, now, time.Time{}
 		return true
 	}

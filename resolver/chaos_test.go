@@ -137,7 +137,7 @@ func chaotic(t *testing.T, seed uint64, cfg Config) {
 	})
 	for at, up := range r.upstreams {
 		up.mu.Lock()
-		if up.head != nil || up.tail != nil {
+		if up.first() != nil {
 			t.Errorf("%s: somebody is in the queue", at)
 		}
 		for _, s := range up.sockets {

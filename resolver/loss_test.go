@@ -175,7 +175,7 @@ func TestEveryNameIsAnsweredThroughLoss(t *testing.T) {
 				t.Errorf("%d answers dropped: %+v", n, st)
 			}
 			for server, up := range r.upstreams {
-				if up.inFlight != 0 || up.head != nil {
+				if up.inFlight != 0 || up.first() != nil {
 					t.Errorf("%d in flight to %v after the last", up.inFlight, server)
 				}
 			}
@@ -215,8 +215,10 @@ func (u *upstream) queueLen() int {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	n := 0
-	for tk := u.head; tk != nil; tk = tk.next {
-		n++
+	for _, l := range [...]*line{&u.again, &u.line} {
+		for tk := l.head; tk != nil; tk = tk.next {
+			n++
+		}
 	}
 	return n
 }

@@ -126,7 +126,7 @@ func TestCloseLeavesNoAlarm(t *testing.T) {
 	q := newQuery(r, r.conf.get(time.Now()), "n1.example.", IPv4, time.Now())
 	defer q.free()
 	for i := range tickets {
-		if admitted := up.admit(&tickets[i], q); admitted != (i == 0) {
+		if admitted := up.admit(&tickets[i], q, false); admitted != (i == 0) {
 			t.Fatalf("ticket %d: admitted %v", i, admitted)
 		}
 	}
@@ -202,7 +202,7 @@ func TestAlarmEndsWithTheQueue(t *testing.T) {
 	q := newQuery(r, r.conf.get(time.Now()), "n1.example.", IPv4, time.Now())
 	defer q.free()
 	for i := range tickets {
-		up.admit(&tickets[i], q)
+		up.admit(&tickets[i], q, false)
 	}
 	up.withdraw(&tickets[2])
 	if up.alarm == nil {

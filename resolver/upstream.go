@@ -44,22 +44,49 @@ type upstream struct {
 	plain     time.Time // without EDNS until then
 	lower     time.Time // without 0x20 until then
 
-	window     int
-	inFlight   int
-	steep      bool // still doubling
-	good, lost int  // answers and losses since the window was set
-	head, tail *ticket
-	limiter    *rate.Limiter // nil without a bound on the rate
-	alarm      *time.Timer   // nil unless it will grant a place to who waits for the limiter
+	window      int
+	inFlight    int
+	steep       bool          // still doubling
+	good, lost  int           // answers and losses since the window was set
+	again, line line          // who waits for a place: with a question that was sent before, and the others, who come after those
+	limiter     *rate.Limiter // nil without a bound on the rate
+	alarm       *time.Timer   // nil unless it will grant a place to who waits for the limiter
 }
 
 // ticket is a question's place in the queue of a server's window, guarded by the server's lock.
 type ticket struct {
 	q          *query
 	up         *upstream
+	in         *line // nil when it is in none
 	next, prev *ticket
-	queued     bool
 	granted    bool
+}
+
+// line is a queue of tickets.
+type line struct{ head, tail *ticket }
+
+func (l *line) add(t *ticket) {
+	t.in, t.prev = l, l.tail
+	if l.tail == nil {
+		l.head = t
+	} else {
+		l.tail.next = t
+	}
+	l.tail = t
+}
+
+func (l *line) remove(t *ticket) {
+	if t.prev == nil {
+		l.head = t.next
+	} else {
+		t.prev.next = t.next
+	}
+	if t.next == nil {
+		l.tail = t.prev
+	} else {
+		t.next.prev = t.prev
+	}
+	t.in = nil
 }
 
 func newUpstream(r *Resolver, server Server) *upstream {
@@ -184,23 +211,31 @@ func (u *upstream) leaveChannel() {
 	}
 }
 
-// admit asks for a place in the window. False: the ticket is queued, and granted later.
-func (u *upstream) admit(t *ticket, q *query) bool {
+// admit asks for a place in the window. False: the ticket is queued, and granted later; before all others when the question was sent before,
+// for its time runs.
+func (u *upstream) admit(t *ticket, q *query, again bool) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if u.inFlight < u.window && u.head == nil && u.due() {
+	if u.inFlight < u.window && u.first() == nil && u.due() {
 		u.inFlight++
 		return true
 	}
-	*t = ticket{q: q, up: u, prev: u.tail, queued: true}
-	if u.tail == nil {
-		u.head = t
+	*t = ticket{q: q, up: u}
+	if again {
+		u.again.add(t)
 	} else {
-		u.tail.next = t
+		u.line.add(t)
 	}
-	u.tail = t
 	u.grant() // nobody else may be there to do it: no query is in flight that could end
 	return false
+}
+
+// first returns who is to have the next place. The caller holds the lock.
+func (u *upstream) first() *ticket {
+	if u.again.head != nil {
+		return u.again.head
+	}
+	return u.line.head
 }
 
 // due reports whether the rate lets a query go now. The caller holds the lock.
@@ -248,7 +283,7 @@ func (u *upstream) withdraw(t *ticket) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	switch {
-	case t.queued:
+	case t.in != nil:
 		u.unlink(t)
 	case t.granted:
 		u.inFlight--
@@ -257,20 +292,10 @@ func (u *upstream) withdraw(t *ticket) {
 	*t = ticket{}
 }
 
-// unlink takes a ticket out of the queue. The caller holds the lock.
+// unlink takes a ticket out of its line. The caller holds the lock.
 func (u *upstream) unlink(t *ticket) {
-	if t.prev == nil {
-		u.head = t.next
-	} else {
-		t.prev.next = t.next
-	}
-	if t.next == nil {
-		u.tail = t.prev
-	} else {
-		t.next.prev = t.prev
-	}
-	t.queued = false
-	if u.head == nil && u.alarm != nil { // nobody is left to grant a place to
+	t.in.remove(t)
+	if u.first() == nil && u.alarm != nil { // nobody is left to grant a place to
 		u.alarm.Stop()
 		u.alarm = nil
 	}
@@ -278,12 +303,15 @@ func (u *upstream) unlink(t *ticket) {
 
 // grant hands free places to those who wait. The caller holds the lock.
 func (u *upstream) grant() {
-	for u.inFlight < u.window && u.head != nil {
+	for u.inFlight < u.window {
+		t := u.first()
+		if t == nil {
+			return
+		}
 		if !u.due() {
 			u.wake()
 			return
 		}
-		t := u.head
 		u.unlink(t)
 		t.granted = true
 		u.inFlight++
@@ -348,7 +376,7 @@ func (u *upstream) adjust() {
 	switch {
 	case u.lost*lossLimit >= u.good+u.lost:
 		u.window, u.steep = max(u.window*3/4, leastWindow), false
-	case u.inFlight*2 < u.window && u.head == nil:
+	case u.inFlight*2 < u.window && u.first() == nil:
 	case u.steep:
 		u.window *= 2
 	default:

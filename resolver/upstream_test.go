@@ -36,7 +36,7 @@ func TestEveryNameOfManyIsAnswered(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if up := r.upstreams[At(s.addr)[0]]; up.inFlight != 0 || up.head != nil {
+	if up := r.upstreams[At(s.addr)[0]]; up.inFlight != 0 || up.first() != nil {
 		t.Errorf("%d in flight after the last", up.inFlight)
 	}
 }
@@ -74,14 +74,7 @@ func TestFullWindowQueues(t *testing.T) {
 		gone <- err
 	}()
 	go look("c.example")
-	for n := 0; n < 2; {
-		up.mu.Lock()
-		n = 0
-		for tk := up.head; tk != nil; tk = tk.next {
-			n++
-		}
-		up.mu.Unlock()
-	}
+	eventually(t, "both queue", func() bool { return up.queueLen() == 2 })
 	cancel() // a place in the queue is given up
 	if err := <-gone; !errors.Is(err, context.Canceled) {
 		t.Error(err)
@@ -96,6 +89,32 @@ func TestFullWindowQueues(t *testing.T) {
 		if got.err != nil || (got.answer.Name == "c.example") != (got.answer.Queued > 0) {
 			t.Errorf("%+v", got)
 		}
+	}
+}
+
+// A question that was sent before has its time running: it does not wait behind those that were not.
+func TestResendsGoFirst(t *testing.T) {
+	s := newServer(t, silent)
+	r := newTestWith(t, Config{}, usualPace, s)
+	up := r.upstreams[s.at]
+	up.window = 0
+	q := begun(r, "a.example")
+	defer q.free()
+	var tickets [4]ticket
+	for i := range tickets {
+		up.admit(&tickets[i], q, i >= 2)
+	}
+	for _, next := range []int{2, 3, -1, 0, 1} { // the look-up's own question was there before these
+		up.mu.Lock()
+		up.window++
+		up.grant()
+		up.mu.Unlock()
+		if got := next < 0 && q.asks[0].ticket.granted; !got && (next < 0 || !tickets[next].granted) {
+			t.Fatalf("place %d was given to another than %d", up.window, next)
+		}
+	}
+	for i := range tickets {
+		up.withdraw(&tickets[i])
 	}
 }
 

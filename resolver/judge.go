@@ -51,7 +51,7 @@ func (a *ask) judge(ev event) {
 		p.alone = !ev.progress || t.ends > 1
 		if sl.counted {
 			sl.counted = false
-			sl.up.cutShort()
+			sl.up.cutShort(now)
 		}
 		a.dismiss(sl)
 		a.once(p, now)

@@ -10,13 +10,7 @@ import (
 )
 
 const (
-	firstWindow = 128 // queries in flight to a server that nothing is known of
-	leastWindow = 16
-	lossLimit   = 10 // one lost query in so many shrinks the window
-	missLimit   = 3  // queries lost in a row before another server is asked first
-
-	rateBurst = 50 // queries of one 50th of a second may go at once: timers are no finer
-
+	missLimit = 3                // queries lost in a row before another server is asked first
 	quirkLife = 10 * time.Minute // how long a server without EDNS or 0x20 is remembered
 	downLife  = 10 * time.Second // how long a server that does not answer is asked last
 )
@@ -46,54 +40,17 @@ type upstream struct {
 
 	window      int
 	inFlight    int
-	steep       bool          // still doubling
-	good, lost  int           // answers and losses since the window was set
-	again, line line          // who waits for a place: with a question that was sent before, and the others, who come after those
+	steep       bool // still doubling
+	good, lost  int  // answers and losses since the window was set
+	again, line line // who waits for a place: with a question that was sent before, and the others, who come after those
+	throttle    throttle
 	limiter     *rate.Limiter // nil without a bound on the rate
 	alarm       *time.Timer   // nil unless it will grant a place to who waits for the limiter
 }
 
-// ticket is a question's place in the queue of a server's window, guarded by the server's lock.
-type ticket struct {
-	q          *query
-	up         *upstream
-	in         *line // nil when it is in none
-	next, prev *ticket
-	granted    bool
-}
-
-// line is a queue of tickets.
-type line struct{ head, tail *ticket }
-
-func (l *line) add(t *ticket) {
-	t.in, t.prev = l, l.tail
-	if l.tail == nil {
-		l.head = t
-	} else {
-		l.tail.next = t
-	}
-	l.tail = t
-}
-
-func (l *line) remove(t *ticket) {
-	if t.prev == nil {
-		l.head = t.next
-	} else {
-		t.prev.next = t.next
-	}
-	if t.next == nil {
-		l.tail = t.prev
-	} else {
-		t.next.prev = t.prev
-	}
-	t.in = nil
-}
-
 func newUpstream(r *Resolver, server Server) *upstream {
 	u := &upstream{r: r, server: server, transport: server.Transport(), sockets: make([]*socket, r.cfg.sockets()), window: firstWindow, steep: true}
-	if r.cfg.Rate > 0 {
-		u.limiter = rate.NewLimiter(rate.Limit(r.cfg.Rate), max(int(r.cfg.Rate/rateBurst), 1))
-	}
+	u.setRate()
 	return u
 }
 
@@ -211,114 +168,6 @@ func (u *upstream) leaveChannel() {
 	}
 }
 
-// admit asks for a place in the window. False: the ticket is queued, and granted later; before all others when the question was sent before,
-// for its time runs.
-func (u *upstream) admit(t *ticket, q *query, again bool) bool {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if u.inFlight < u.window && u.first() == nil && u.due() {
-		u.inFlight++
-		return true
-	}
-	*t = ticket{q: q, up: u}
-	if again {
-		u.again.add(t)
-	} else {
-		u.line.add(t)
-	}
-	u.grant() // nobody else may be there to do it: no query is in flight that could end
-	return false
-}
-
-// first returns who is to have the next place. The caller holds the lock.
-func (u *upstream) first() *ticket {
-	if u.again.head != nil {
-		return u.again.head
-	}
-	return u.line.head
-}
-
-// due reports whether the rate lets a query go now. The caller holds the lock.
-func (u *upstream) due() bool { return u.limiter == nil || u.limiter.Allow() }
-
-// wake grants places when the limiter may let queries go again. The caller holds the lock.
-func (u *upstream) wake() {
-	if u.alarm != nil || u.r.life.Err() != nil { // after Close nobody is granted anything
-		return
-	}
-	interval := time.Duration(min(float64(time.Second)/float64(u.limiter.Limit()), float64(time.Hour)))
-	u.alarm = time.AfterFunc(interval, func() {
-		u.mu.Lock()
-		defer u.mu.Unlock()
-		if u.alarm != nil {
-			u.alarm = nil
-			u.grant()
-		}
-	})
-}
-
-// quiet stops the alarm.
-func (u *upstream) quiet() {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if u.alarm != nil {
-		u.alarm.Stop()
-		u.alarm = nil
-	}
-}
-
-// redeem reports whether a queued ticket was granted, and spends it.
-func (u *upstream) redeem(t *ticket) bool {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	granted := t.granted
-	if granted {
-		*t = ticket{}
-	}
-	return granted
-}
-
-// withdraw gives a ticket back, queued or granted.
-func (u *upstream) withdraw(t *ticket) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	switch {
-	case t.in != nil:
-		u.unlink(t)
-	case t.granted:
-		u.inFlight--
-		u.grant()
-	}
-	*t = ticket{}
-}
-
-// unlink takes a ticket out of its line. The caller holds the lock.
-func (u *upstream) unlink(t *ticket) {
-	t.in.remove(t)
-	if u.first() == nil && u.alarm != nil { // nobody is left to grant a place to
-		u.alarm.Stop()
-		u.alarm = nil
-	}
-}
-
-// grant hands free places to those who wait. The caller holds the lock.
-func (u *upstream) grant() {
-	for u.inFlight < u.window {
-		t := u.first()
-		if t == nil {
-			return
-		}
-		if !u.due() {
-			u.wake()
-			return
-		}
-		u.unlink(t)
-		t.granted = true
-		u.inFlight++
-		t.q.post(event{kind: granted}) // when the inbox is full the look-up wakes anyway, and looks at its tickets
-	}
-}
-
 // answered notes an answer that came at a time, to a query that took so long, and frees the query's place if it still held one.
 func (u *upstream) answered(at time.Time, took time.Duration, counted bool) {
 	u.mu.Lock()
@@ -334,8 +183,7 @@ func (u *upstream) answered(at time.Time, took time.Duration, counted bool) {
 	if counted {
 		u.inFlight--
 		u.good++
-		u.adjust()
-		u.grant()
+		u.ended(true, at)
 	}
 }
 
@@ -355,35 +203,7 @@ func (u *upstream) missedOne(sl *slot, now time.Time) {
 	}
 	u.inFlight--
 	u.lost++
-	u.adjust()
-	u.grant()
-}
-
-// free gives back the place of a query that nobody waits for any more.
-func (u *upstream) free() {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	u.inFlight--
-	u.grant()
-}
-
-// adjust sets the window anew when a window's worth of queries has come to an end: three quarters of it after a loss of one in lossLimit,
-// otherwise twice as much until the first such loss, and an eighth more from then on. A window that is not used does not grow.
-func (u *upstream) adjust() {
-	if u.good+u.lost < u.window {
-		return
-	}
-	switch {
-	case u.lost*lossLimit >= u.good+u.lost:
-		u.window, u.steep = max(u.window*3/4, leastWindow), false
-	case u.inFlight*2 < u.window && u.first() == nil:
-	case u.steep:
-		u.window *= 2
-	default:
-		u.window += u.window / 8
-	}
-	u.window = min(u.window, len(u.sockets)*maxInFlight)
-	u.good, u.lost = 0, 0
+	u.ended(false, now)
 }
 
 // down notes that the server cannot be reached.
@@ -407,10 +227,15 @@ func (u *upstream) chosen(now time.Time) {
 func (u *upstream) wait(set *servers) time.Duration {
 	u.mu.Lock()
 	defer u.mu.Unlock()
+	return u.timer(set.firstWait, set.maxWait)
+}
+
+// timer is wait for who holds the lock.
+func (u *upstream) timer(first, longest time.Duration) time.Duration {
 	if u.mean == 0 {
-		return set.firstWait
+		return first
 	}
-	return min(max(5*u.mean, u.r.pace.minWait), set.maxWait)
+	return min(max(5*u.mean, u.r.pace.minWait), longest)
 }
 
 // isDown reports whether the server is to be asked after others.
@@ -421,21 +246,12 @@ func (u *upstream) isDown(now time.Time) bool {
 }
 
 // cutShort notes that a connection ended before a query on it was answered, as one does on which too many were sent, and frees its place.
-func (u *upstream) cutShort() {
+func (u *upstream) cutShort(now time.Time) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.inFlight--
 	u.lost++
-	u.adjust()
-	u.grant()
-}
-
-// movesOn reports whether those in line get their turn: the server answered others since, or it leaves nobody without an answer and only
-// the rate is what they wait for.
-func (u *upstream) movesOn(since time.Time) bool {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	return u.heard.After(since) || u.limiter != nil && u.missed == 0 && u.inFlight < u.window
+	u.ended(false, now)
 }
 
 // talks reports whether the server answered anything since.

@@ -67,6 +67,7 @@ type course struct {
 	resend  time.Time // zero: nothing more to send
 	excused bool      // the last attempt's timer was put off because we were late
 	spared  bool      // the last send of all was put off because no server answers
+	outages int       // how often no server could be reached
 
 	ticket    ticket
 	next      plan // to be made when the ticket is granted, or when resend is due and it was postponed
@@ -164,7 +165,7 @@ func (a *ask) advance(now time.Time) {
 		i := a.pick(now)
 		if i < 0 {
 			a.resend = time.Time{}
-			if !slices.ContainsFunc(a.tries, func(t try) bool { return !t.over }) {
+			if !slices.ContainsFunc(a.tries, func(t try) bool { return !t.over }) && !a.outage(now) {
 				a.giveUp()
 			}
 			return
@@ -179,6 +180,22 @@ func (a *ask) advance(now time.Time) {
 			return
 		}
 	}
+}
+
+// outage has the servers asked again, later each time, when none can be reached and one answered a moment ago: it may be starting anew, and
+// a list is not to run through meanwhile. It reports whether it did so.
+func (a *ask) outage(now time.Time) bool {
+	gone := func(t try) bool { return t.err == ErrUnreachable }
+	answered := func(u *upstream) bool { return u.talks(now.Add(-downLife)) }
+	if slices.ContainsFunc(a.tries, func(t try) bool { return !gone(t) }) || !slices.ContainsFunc(a.q.set.list, answered) {
+		return false
+	}
+	for i := range a.tries {
+		a.tries[i].over, a.tries[i].sends = false, 0
+	}
+	a.resend = now.Add(a.q.r.pace.minWait << a.outages)
+	a.outages++
+	return true
 }
 
 // lostTwice reports whether the last send to a server had better go over TCP: it answers others, and this question got lost over UDP each

@@ -280,7 +280,7 @@ func (a *ask) telling() result {
 	res.err = ErrUnreachable // no servers at all
 	var best *try
 	for i := range a.tries {
-		if t := &a.tries[i]; t.over && (best == nil || weight(t.err, t.cause) > weight(best.err, best.cause)) {
+		if t := &a.tries[i]; t.err != nil && (best == nil || weight(t.err, t.cause) > weight(best.err, best.cause)) {
 			best = t
 			res.server = Server{}
 			if t.err != ErrLocal { // or nobody was asked
@@ -300,7 +300,7 @@ func (a *ask) soFar(now time.Time) result {
 	}
 	res := a.result
 	switch {
-	case slices.ContainsFunc(a.tries, func(t try) bool { return t.over && weight(t.err, t.cause) > weight(ErrTimeout, nil) }):
+	case slices.ContainsFunc(a.tries, func(t try) bool { return t.err != nil && weight(t.err, t.cause) > weight(ErrTimeout, nil) }):
 		res = a.telling()
 	case a.sent == 0:
 		res.err, res.cause = ErrTimeout, errWindow

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"runtime"
 	"runtime/debug"
 	"slices"
 	"sync"
@@ -377,6 +378,53 @@ func TestServerThatDiesAndComesBack(t *testing.T) {
 	if back < 90 { // all of them, unless the machine is so busy that a resend overtakes
 		t.Errorf("after its return it gave %d answers of 100", back)
 	}
+}
+
+// TestRestartOfTheOnlyServerLosesNoName: its port is closed for a while. One that has never answered is given up at once.
+func TestRestartOfTheOnlyServerLosesNoName(t *testing.T) {
+	t.Parallel() // it waits most of the time
+	at := closedPort(t)
+	var served sync.WaitGroup
+	serve := func() *net.UDPConn {
+		conn, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(at))
+		if err != nil {
+			t.Error("somebody took the port: ", err)
+			return nil
+		}
+		served.Go(func() {
+			b := make([]byte, 1024)
+			for {
+				n, from, err := conn.ReadFromUDPAddrPort(b[:512])
+				if err != nil {
+					return
+				}
+				_, _ = conn.WriteToUDPAddrPort(truthful(number(string(b[headerLen+1:n])), b[:n]), from)
+			}
+		})
+		return conn
+	}
+	r := newTestWith(t, Config{Servers: At(at), Timeout: time.Minute}, usualPace)
+	if a, err := lookUp(t, r, "n1.example", IPv4); !errors.Is(err, ErrUnreachable) || a.Attempts != 1 {
+		t.Errorf("%+v, %v", a, err)
+	}
+	first := serve()
+	lookUpMany(t, r, 2, 1, 1, nil)
+	first.Close()
+	up := r.upstreams[At(at)[0]]
+	sent := r.Stats().Sent
+	var again *net.UDPConn
+	opened := make(chan struct{})
+	go func() {
+		defer close(opened)
+		for t.Context().Err() == nil && (!up.isDown(time.Now()) || r.Stats().Sent < sent+100) {
+			runtime.Gosched()
+		}
+		again = serve()
+	}()
+	lookUpMany(t, r, 3, 50, 50, nil)
+	<-opened
+	again.Close()
+	served.Wait()
 }
 
 // TestOneLookUpFindsOutHowADeadServerIs: when its time of being asked last is over and it is still dead, one look-up pays for it.

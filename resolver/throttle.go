@@ -40,9 +40,10 @@ type throttle struct {
 func (t *throttle) note(good bool, now time.Time, timer time.Duration) bool {
 	took, period := now.Sub(t.from), 2*timer
 	switch {
-	case took < 0: // of a query from before the last change
+	case took < 0: // what was sent before the last change has its places still
 		return false
-	case took > 8*period: // there was little to do
+	case took > 8*period, // there was little to do
+		good && t.good == 0 && t.lost > 0: // the server was gone, which is another thing
 		t.begin(now)
 	}
 	if good {
@@ -56,7 +57,7 @@ func (t *throttle) note(good bool, now time.Time, timer time.Duration) bool {
 	was := t.limit
 	t.judge(now, took.Seconds())
 	if t.begin(now); t.limit != was {
-		t.from = now.Add(timer * 5 / 4) // what was sent before is over by then
+		t.from = now.Add(timer * 5 / 4)
 	}
 	return t.limit != was
 }
@@ -66,7 +67,7 @@ func (t *throttle) begin(now time.Time) { t.from, t.good, t.lost = now, 0, 0 }
 // judge sets the limit after a period of so many seconds.
 func (t *throttle) judge(now time.Time, seconds float64) {
 	all := t.good + t.lost
-	if all < leastWindow {
+	if all < leastWindow || t.good == 0 {
 		return
 	}
 	loss, rate, answers := float64(t.lost)/float64(all), float64(all)/seconds, float64(t.good)/seconds
@@ -87,7 +88,7 @@ func (t *throttle) judge(now time.Time, seconds float64) {
 		t.limit *= t.best / max(answers, 1)
 	case t.doing == checking:
 		t.settle(now)
-	case t.doing == climbing, loss < throttleLoss/5, now.After(t.rest), answers < t.limit/4:
+	case t.doing == climbing, now.After(t.rest):
 		t.climb(t.limit, answers)
 	}
 	if t.limit > throttleMost {

@@ -23,12 +23,16 @@ type road struct {
 func (r *road) drive(th *throttle, long time.Duration) (answers, lost float64) {
 	const step, timer = time.Millisecond, 250 * time.Millisecond
 	for end := r.now.Add(long); r.now.Before(end); r.now = r.now.Add(step) {
-		rate := r.sends
+		rate, window := r.sends, 8192.0
 		if th.limit > 0 {
-			rate = min(rate, th.limit)
+			rate, window = min(rate, th.limit), th.limit*timer.Seconds()
 		}
 		r.room = min(r.room+r.capacity*step.Seconds(), max(r.capacity/50, 5))
 		for r.due += rate * step.Seconds(); r.due >= 1; r.due-- {
+			if float64(len(r.lost)) >= window {
+				r.due = 0
+				break
+			}
 			if r.room < 1 || r.random.Float64() < r.loss {
 				r.lost = append(r.lost, r.now.Add(timer))
 				continue
@@ -131,5 +135,34 @@ func TestNoThrottleWithoutLoss(t *testing.T) {
 	quiet.sends = 5 // too few to tell
 	if quiet.drive(&th, 10*time.Second); th.limit != 0 {
 		t.Errorf("%.0f/s", th.limit)
+	}
+}
+
+// A server that is gone for a while loses all, and is not to be asked in drops when it is back.
+func TestAnOutageIsNoReasonForAThrottle(t *testing.T) {
+	for i := range 100 {
+		sends := []float64{100, 1000, 20_000}[i%3]
+		var th throttle
+		r := newRoad(1e6, 0)
+		r.sends = sends
+		r.drive(&th, time.Second)
+		r.capacity, r.sends, r.room = 0, min(sends, 300), 0 // most are refused, and count for nothing
+		r.drive(&th, time.Duration(i)*25*time.Millisecond)
+		r.capacity, r.sends = 1e6, sends
+		r.drive(&th, 700*time.Millisecond)
+		if answers, _ := r.drive(&th, time.Second); answers < 0.8*sends {
+			t.Errorf("of %.0f/s %.0f are answered, limit %.0f/s", sends, answers, th.limit)
+		}
+	}
+}
+
+func TestIdleTimeIsNoPeriod(t *testing.T) {
+	var th throttle
+	now := time.Now()
+	for i := range 40 {
+		th.note(i%2 == 0, now, time.Second)
+	}
+	if th.note(true, now.Add(time.Hour), time.Second) || th.limit != 0 {
+		t.Errorf("limit %.3f/s", th.limit)
 	}
 }

@@ -58,6 +58,9 @@ func New(cfg Config) (*Engine, error) {
 	if cfg.Concurrency < 0 {
 		return nil, fmt.Errorf("engine: Concurrency %d is negative", cfg.Concurrency)
 	}
+	if least := min(cfg.Timeout, cfg.ResolveTimeout, cfg.ConnectTimeout, cfg.TLSTimeout, cfg.HeadTimeout, cfg.IdleTimeout); least < 0 {
+		return nil, fmt.Errorf("engine: a timeout of %v is negative", least)
+	}
 	if err := ownAddress(cfg.Source); err != nil {
 		return nil, err
 	}

@@ -308,6 +308,7 @@ func TestNewRefusesWhatCannotBeSent(t *testing.T) {
 	for _, cfg := range []Config{
 		{Method: "GE T"}, {Header: []HeaderField{{Name: "A", Value: "b\r\nC: d"}}}, {Header: []HeaderField{{Name: "Connection", Value: "x"}}},
 		{Header: []HeaderField{{Name: "Content-Length", Value: "1"}}}, {UserAgent: "a\nb"}, {Concurrency: -1},
+		{Timeout: -1}, {ResolveTimeout: -1}, {ConnectTimeout: -1}, {TLSTimeout: -1}, {HeadTimeout: -1}, {IdleTimeout: -1},
 		{Header: []HeaderField{{Name: "Host", Value: "a b"}}}, {Source: netip.MustParseAddr("192.0.2.1")},
 	} {
 		if e, err := New(cfg); err == nil {

@@ -68,6 +68,9 @@ func (s *bulk) finish(runErr, outErr error) error {
 		partial := ""
 		if s.broken() {
 			partial = s.reason()
+			if !s.whole {
+				partial += "; the rest of the list was not read"
+			}
 		}
 		s.meter.Printf("%s", s.summary(partial))
 	}

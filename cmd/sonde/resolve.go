@@ -68,7 +68,7 @@ func (o *resolveOptions) flags() []flagGroup {
 			set(f, &o.names.rate, "dns-rate", "", "N", "0", parseQueryRate, "queries sent to one DNS server in a second; 0 is no limit")
 			o.names.familyFlags(f, "look up")
 			set(f, &o.source, "source", "", "ADDR", "", parseAddr, "send queries from this local address")
-			set(f, &o.timeout, "timeout", "", "TIME", "5s", parseDuration, "for one name, with everything")
+			set(f, &o.timeout, "timeout", "", "TIME", "5s", parseDuration, "for one name, from its first query on")
 		}),
 		group("Run", func(f *pflag.FlagSet) {
 			set(f, &o.failOn, "fail-on", "", "WHAT", "none", oneOf("none", "errors"), "exit with status 3 on: none, errors (a name that has no address)")

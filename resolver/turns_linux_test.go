@@ -165,24 +165,28 @@ func TestSendThatWasGivenUpIsNotCounted(t *testing.T) {
 	}
 }
 
-// TestTimeInLineIsNotTheNames: a server that answers others gets to every question in its turn, however long the line is.
+// TestTimeInLineIsNotTheNames: a server that answers others gets to every question in its turn, however long the line is. Each name of a
+// search list may have to wait.
 func TestTimeInLineIsNotTheNames(t *testing.T) {
-	t.Parallel() // it waits most of the time
-	var r *Resolver
-	var free func()
-	s := newServer(t, zone(recordA, "b.example. 0 IN A 192.0.2.2"))
 	const timeout = time.Second
-	r = newTestWith(t, Config{Timeout: timeout}, usualPace, s)
-	up := r.upstreams[s.at]
-	free = busy(r, s)
-	got := background(context.Background(), r, time.Time{})
-	eventually(t, "the question queues", func() bool { return up.queueLen() == 1 })
-	up.mu.Lock()
-	up.heard = time.Now().Add(time.Hour) // it answers others, from now on
-	up.mu.Unlock()
-	time.AfterFunc(2*timeout, free)
-	if got := <-got; got.err != nil || got.answer.Queued < 2*timeout || got.answer.All < got.answer.Queued {
-		t.Errorf("%+v", got)
+	for name, list := range map[string]string{"absolute": "", "search": "x.test"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel() // it waits most of the time
+			s := newServer(t, zone(recordA, "b.example. 0 IN A 192.0.2.2"))
+			r := searchingIn(t, list, timeout, s)
+			r.cfg.Search = list != ""
+			up := r.upstreams[s.at]
+			free := busy(r, s)
+			got := background(context.Background(), r, time.Time{})
+			eventually(t, "the question queues", func() bool { return up.queueLen() == 1 })
+			up.mu.Lock()
+			up.heard = time.Now().Add(time.Hour) // it answers others, from now on
+			up.mu.Unlock()
+			time.AfterFunc(2*timeout, free)
+			if got := <-got; got.err != nil || got.answer.Queued < 2*timeout || got.answer.All < got.answer.Queued {
+				t.Errorf("%+v", got)
+			}
+		})
 	}
 }
 
@@ -207,25 +211,6 @@ func TestTimeInLineOfAServerThatGoesDownIsNotTheNames(t *testing.T) {
 		free()
 	})
 	if got := <-got; got.err != nil || got.answer.Queued < timeout/2 {
-		t.Errorf("%+v", got)
-	}
-}
-
-// TestTimeInLineIsNotASearchesEither: each of its names may have to wait.
-func TestTimeInLineIsNotASearchesEither(t *testing.T) {
-	t.Parallel() // it waits most of the time
-	const timeout = time.Second
-	s := newServer(t, zone(recordA))
-	r := searchingIn(t, "x.test", timeout, s)
-	up := r.upstreams[s.at]
-	free := busy(r, s)
-	got := background(context.Background(), r, time.Time{})
-	eventually(t, "the question queues", func() bool { return up.queueLen() == 1 })
-	up.mu.Lock()
-	up.heard = time.Now().Add(time.Hour) // it answers others, from now on
-	up.mu.Unlock()
-	time.AfterFunc(2*timeout, free)
-	if got := <-got; got.err != nil || got.answer.Queued < 2*timeout {
 		t.Errorf("%+v", got)
 	}
 }

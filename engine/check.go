@@ -17,6 +17,7 @@ type check struct {
 	ctx      context.Context
 	deadline time.Time // of the whole check
 	until    time.Time // of what is being waited for
+	job      job       // what it checks
 	res      Result
 	lanes    *lanes        // nil outside Run
 	lane     string        // host in whose lane the check has its place
@@ -41,6 +42,7 @@ type check struct {
 	unstamped   bool          // some bytes of the hop had no kernel's stamp
 	location    string        // Location of the response, as it came
 	locationErr error         // why it cannot be resolved
+	retryAfter  time.Duration // for which the server asks to be left alone
 	head        wire.ResponseHead
 	headLen     int // bytes of heads in this chain
 	interim     int // 1xx responses before the current head
@@ -60,28 +62,30 @@ func newCheck(e *Engine) *check {
 	return &check{engine: e, out: make([]byte, 0, startRequest), in: make([]byte, 0, startBuffer)}
 }
 
-// begin makes the state ready for another target.
-func (c *check) begin(ctx context.Context, t Target) {
+// begin makes the state ready for another job.
+func (c *check) begin(ctx context.Context, j job) {
 	c.mu.Lock()
 	c.aborted = false
 	c.mu.Unlock()
 	clear(c.res.Hops) // what they point to is the last record's
 	clear(c.sent)
 	hops := c.res.Hops[:0]
-	c.res = Result{N: t.N, Input: t.Input, Start: time.Now(), Hops: hops, ContentLength: -1, Timings: notReached()}
-	c.ctx = ctx
+	c.res = Result{N: j.target.N, Input: j.target.Input, Start: time.Now(), Hops: hops, ContentLength: -1,
+		Timings: notReached(), Attempts: j.attempts, Tries: j.tries}
+	c.ctx, c.job = ctx, j
 	c.deadline = c.res.Start.Add(c.engine.cfg.Timeout)
 	c.sent = c.sent[:0]
-	c.hop, c.public, c.headLen, c.shortage = nil, false, 0, 0
+	c.hop, c.public, c.headLen, c.shortage, c.retryAfter = nil, false, 0, 0, 0
 }
 
-// run checks one target from its parsed input line, or its fault, to the finished Result in c.res.
-// It reports true when the check waits for a lane instead: it then belongs to whoever resumes it.
-func (c *check) run(ctx context.Context, t Target, loc location, err *Error) (waits bool) {
-	c.begin(ctx, t)
+// run takes a check that has begun from its parsed input line, or the fault in it, to the finished
+// Result in c.res. It reports true when the check waits for a lane instead: it then belongs to whoever
+// resumes it.
+func (c *check) run() (waits bool) {
+	err := c.job.err
 	if err == nil {
-		c.req = request{loc: loc, method: c.engine.cfg.Method}
-		c.res.URL = loc.url
+		c.req = request{loc: c.job.loc, method: c.engine.cfg.Method}
+		c.res.URL = c.job.loc.url
 		if err, waits = c.cycle(); waits {
 			return true
 		}

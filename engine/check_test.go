@@ -16,8 +16,10 @@ import (
 // runOn takes one check to its end on the state.
 func runOn(t *testing.T, ctx context.Context, c *check, url string) {
 	t.Helper()
-	loc, err := parseInput(url)
-	c.run(ctx, Target{Input: url}, loc, err)
+	j := job{target: Target{Input: url}}
+	j.loc, j.err = parseInput(url)
+	c.begin(ctx, j)
+	c.run()
 }
 
 // A state waits for its next check as small as it was made, nearly, whatever the answer and however it ended.

@@ -238,7 +238,7 @@ func TestAnInterimStatusIsNoAnswer(t *testing.T) {
 // A deadline ended the phase, and nobody looked for an hour: the hour is lag, of no phase.
 func TestLatenessAfterADeadlineIsLag(t *testing.T) {
 	c := newCheck(newEngine(t, Config{}))
-	c.begin(t.Context(), Target{})
+	c.begin(t.Context(), job{})
 	c.res.Start = c.res.Start.Add(-time.Hour)
 	c.beginHop()
 	c.clock.begin(PhaseReceive, 0)
@@ -256,7 +256,7 @@ func TestLatenessAfterADeadlineIsLag(t *testing.T) {
 // What we do with the last bytes begins when we got them.
 func TestProcessBeginsWithTheLastBytes(t *testing.T) {
 	c := newCheck(newEngine(t, Config{}))
-	c.begin(t.Context(), Target{})
+	c.begin(t.Context(), job{})
 	c.res.Start = c.res.Start.Add(-time.Hour)
 	c.beginHop()
 	c.noticed = time.Minute

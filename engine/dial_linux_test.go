@@ -69,7 +69,7 @@ func newRacer(t *testing.T, ctx context.Context, cfg Config, ends ...netip.AddrP
 		return ends[n-1]
 	}
 	r.check = newCheck(newEngine(t, cfg))
-	r.begin(ctx, Target{})
+	r.begin(ctx, job{})
 	r.req = request{loc: mustLocation(t, "http://x.test/"), method: "GET"}
 	r.beginHop()
 	for i := range ends {

@@ -122,7 +122,7 @@ func TestConnectEndsWithTheRoundTrip(t *testing.T) {
 		source Source
 	}{{time.Millisecond, SourceKernel}, {0, SourceProcess}} {
 		c := newCheck(newEngine(t, Config{}))
-		c.begin(t.Context(), Target{})
+		c.begin(t.Context(), job{})
 		c.res.Start = c.res.Start.Add(-time.Hour) // so late
 		c.clock.reset(0)
 		c.clock.begin(PhaseConnect, 0)

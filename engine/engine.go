@@ -39,6 +39,8 @@ type Engine struct {
 	names    int           // Config.Concurrency as it was given: the limit of RunNames
 	tooLate  time.Duration // of the crews of RunNames
 
+	firstRetry time.Duration // the constant of that name; tests do not wait so long
+
 	mu     sync.Mutex
 	closed bool
 	runs   map[*session]struct{}
@@ -51,14 +53,17 @@ func New(cfg Config) (*Engine, error) {
 	limit, names := fileLimit(), cfg.Concurrency
 	cfg.Concurrency = boundedConcurrency(cfg.Concurrency, limit)
 	cfg.MaxIdle = min(cfg.MaxIdle, boundedConcurrency(cfg.MaxIdle, limit/8))
-	e := &Engine{cfg: cfg, names: names, tooLate: tooLate, pool: newPool(cfg.MaxIdle, cfg.IdleTimeout), runs: make(map[*session]struct{})}
+	e := &Engine{cfg: cfg, names: names, tooLate: tooLate, firstRetry: firstRetry, pool: newPool(cfg.MaxIdle, cfg.IdleTimeout), runs: make(map[*session]struct{})}
 	if err := e.prepareHeader(); err != nil {
 		return nil, err
 	}
 	if cfg.Concurrency < 0 {
 		return nil, fmt.Errorf("engine: Concurrency %d is negative", cfg.Concurrency)
 	}
-	if least := min(cfg.Timeout, cfg.ResolveTimeout, cfg.ConnectTimeout, cfg.TLSTimeout, cfg.HeadTimeout, cfg.IdleTimeout); least < 0 {
+	if cfg.Rate < 0 || cfg.HostRate < 0 || cfg.Retries < 0 {
+		return nil, errors.New("engine: Rate, HostRate and Retries cannot be negative")
+	}
+	if least := min(cfg.RetryMaxWait, cfg.Timeout, cfg.ResolveTimeout, cfg.ConnectTimeout, cfg.TLSTimeout, cfg.HeadTimeout, cfg.IdleTimeout); least < 0 {
 		return nil, fmt.Errorf("engine: a timeout of %v is negative", least)
 	}
 	if err := ownAddress(cfg.Source); err != nil {
@@ -165,20 +170,22 @@ func (e *Engine) ParseTarget(input string) (string, *Error) {
 }
 
 // Check probes one target and returns its result, which is the caller's. It runs in the calling
-// goroutine, outside the limits that Run keeps (Concurrency, HostConcurrency, Rate). When ctx ends
-// first, the result's kind is KindLocalCanceled.
+// goroutine, outside the limits that Run keeps (Concurrency, HostConcurrency, Rate, HostRate), and is
+// not tried again. When ctx ends first, the result's kind is KindLocalCanceled.
 func (e *Engine) Check(ctx context.Context, t Target) *Result {
 	c := e.checks.Get().(*check)
-	loc, err := parseInput(t.Input)
-	if err == nil && !e.enter() {
-		err = fault(KindLocalCanceled, PhaseNone, ErrClosed, "the engine was closed")
-	} else if err == nil {
+	j := job{target: t}
+	j.loc, j.err = parseInput(t.Input)
+	if j.err == nil && !e.enter() {
+		j.err = fault(KindLocalCanceled, PhaseNone, ErrClosed, "the engine was closed")
+	} else if j.err == nil {
 		defer e.users.Done()
 	}
 	e.inFlight.Add(1)
 	stop := context.AfterFunc(ctx, c.abort)
 	c.lanes, c.lane = nil, ""
-	c.run(ctx, t, loc, err)
+	c.begin(ctx, j)
+	c.run()
 	e.inFlight.Add(-1)
 	res := c.res
 	if stop() {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -17,28 +18,66 @@ func laneJob(n int64, host string) job {
 	return job{target: Target{N: n}, loc: location{host: host}}
 }
 
+// testLanes are lanes whose workers are the test: a job that is started runs until the test ends it.
+type testLanes struct {
+	*lanes
+	t  *testing.T
+	mu sync.Mutex
+	// started are the jobs that workers began with, and that the test has not asked for.
+	started []int64
+}
+
+func newTestLanes(t *testing.T, rules laneRules) *testLanes {
+	l := &testLanes{t: t}
+	l.lanes = newLanes(rules, func(j job) {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.started = append(l.started, j.target.N)
+	})
+	return l
+}
+
+// wantStarted wants workers to have begun with these jobs, in this order, since it was asked last.
+func (l *testLanes) wantStarted(want ...int64) {
+	l.t.Helper()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !slices.Equal(l.started, want) {
+		l.t.Fatalf("started %v, want %v", l.started, want)
+	}
+	l.started = nil
+}
+
+// wantNext ends a job in the host's lane, whose worker must get job n; 0 means that there is none.
+func (l *testLanes) wantNext(host string, n int64) {
+	l.t.Helper()
+	if j, ok := l.next(host); ok != (n != 0) || j.target.N != n {
+		l.t.Fatalf("next is %d, %v, want %d", j.target.N, ok, n)
+	}
+}
+
 // settled holds what must be left of lanes when nothing is under way.
 func settled(t *testing.T, l *lanes) {
 	t.Helper()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if len(l.byHost) != 0 || l.queued != 0 {
-		t.Errorf("%d lanes and %d jobs are left", len(l.byHost), l.queued)
+	if len(l.byHost) != 0 || l.queued != 0 || l.workers != 0 || len(l.naps) != 0 {
+		t.Errorf("%d lanes, %d jobs, %d workers, %d naps are left", len(l.byHost), l.queued, l.workers, len(l.naps))
 	}
 }
 
-// laneRun drives lanes as Run does: a dispatcher, a bounded number of workers that run what waits, and
-// checks that are redirected from host to host. The port of a job's URL is its number of redirects
-// left.
+// laneRun drives lanes as Run does: a dispatcher, workers that run what waits, and checks that are
+// redirected from host to host. The port of a job's URL is its number of redirects left.
 type laneRun struct {
-	t       *testing.T
-	l       *lanes
-	limit   int64
-	hosts   []string
-	busy    []atomic.Int64 // by host
-	ran     []atomic.Int64 // by job
-	jobs    sync.WaitGroup
-	workers chan struct{}
+	t     *testing.T
+	l     *lanes
+	limit int64
+	hosts []string
+	busy  []atomic.Int64 // by host
+	ran   []atomic.Int64 // by job
+	jobs  sync.WaitGroup
+	ended sync.WaitGroup // of workers
+	most  atomic.Int64   // workers that may still begin
 }
 
 func (r *laneRun) visit(host string) {
@@ -51,14 +90,27 @@ func (r *laneRun) visit(host string) {
 	r.busy[h].Add(-1)
 }
 
-func (r *laneRun) work(rnd *rand.Rand) {
-	for j, ok := r.l.next(); ok; j, ok = r.l.next() {
-		r.run(j, rnd)
+func (r *laneRun) start(j job) {
+	if r.most.Add(-1) < 0 {
+		r.t.Error("more workers than allowed")
 	}
-	<-r.workers
+	r.ended.Go(func() {
+		rnd := rand.New(rand.NewPCG(uint64(j.target.N), 1))
+		for ok := true; ok; {
+			if host, waits := r.run(j, rnd); waits {
+				j, ok = r.l.nextOnly()
+			} else {
+				j, ok = r.l.next(host)
+			}
+			if !ok {
+				r.most.Add(1)
+			}
+		}
+	})
 }
 
-func (r *laneRun) run(j job, rnd *rand.Rand) {
+// run visits the job's hosts, and returns the last one's lane, where it still has its place.
+func (r *laneRun) run(j job, rnd *rand.Rand) (host string, waits bool) {
 	if j.check == nil {
 		r.ran[j.target.N].Add(1)
 		j.check = &check{}
@@ -67,14 +119,13 @@ func (r *laneRun) run(j job, rnd *rand.Rand) {
 		r.visit(j.loc.host)
 		from := j.loc.host
 		if j.loc.port == 0 {
-			r.l.leave(from)
 			r.jobs.Done()
-			return
+			return from, false
 		}
 		j.loc.port--
 		j.loc.host = r.hosts[rnd.IntN(len(r.hosts))]
 		if from != j.loc.host && !r.l.move(from, j, j.loc.host) {
-			return // it waits, and is another worker's
+			return "", true
 		}
 	}
 }
@@ -88,8 +139,10 @@ func TestRedirectsBetweenLanesNeverDeadlock(t *testing.T) {
 		{3, 16, 3, 2, 1000},
 		{4, 8, 5, 64, 3000},
 	} {
-		r := &laneRun{t: t, l: newLanes(c.limit, c.window, c.workers), limit: int64(c.limit), busy: make([]atomic.Int64, c.hosts),
-			ran: make([]atomic.Int64, c.jobs), workers: make(chan struct{}, c.workers)}
+		r := &laneRun{t: t, limit: int64(c.limit), busy: make([]atomic.Int64, c.hosts), ran: make([]atomic.Int64, c.jobs)}
+		// A worker counts itself out a moment before it has ended: so there may be twice as many.
+		r.most.Store(2 * int64(c.workers))
+		r.l = newLanes(laneRules{limit: c.limit, window: c.window, most: c.workers}, r.start)
 		for h := range c.hosts {
 			r.hosts = append(r.hosts, fmt.Sprintf("host%d", h))
 		}
@@ -98,15 +151,10 @@ func TestRedirectsBetweenLanesNeverDeadlock(t *testing.T) {
 			r.jobs.Add(1)
 			j := laneJob(n, r.hosts[rnd.IntN(c.hosts)])
 			j.loc.port = uint16(rnd.IntN(4))
-			if r.l.add(j) {
-				r.workers <- struct{}{}
-				go r.work(rand.New(rand.NewPCG(uint64(n), 1)))
-			}
+			r.l.add(j)
 		}
 		r.jobs.Wait()
-		for range c.workers {
-			r.workers <- struct{}{} // until every worker has ended
-		}
+		r.ended.Wait()
 		for n := range r.ran {
 			if ran := r.ran[n].Load(); ran != 1 {
 				t.Errorf("%+v: job %d ran %d times", c, n, ran)
@@ -118,171 +166,144 @@ func TestRedirectsBetweenLanesNeverDeadlock(t *testing.T) {
 
 func TestNoMoreWorkersThanAsked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := newLanes(-1, 100, 2)
+		l := newTestLanes(t, laneRules{window: 100, most: 2})
 		for n := int64(1); n <= 4; n++ {
-			if begins := l.add(laneJob(n, "a")); begins != (n <= 2) {
-				t.Fatalf("job %d: a worker begins is %v", n, begins)
-			}
+			l.add(laneJob(n, "a"))
 		}
-		added := make(chan bool, 1)
-		go func() { added <- l.add(laneJob(5, "a")) }()
+		l.wantStarted(1, 2)
+		added := make(chan struct{})
+		go func() {
+			l.add(laneJob(5, "a"))
+			close(added)
+		}()
 		synctest.Wait()
-		if len(added) != 0 {
-			t.Fatal("two workers, two jobs for them and two that wait: a fifth is too many")
+		select {
+		case <-added:
+			t.Fatal("two workers, and two jobs that wait for them: a fifth is too many")
+		default:
 		}
-		wantNext(t, l, 1)
-		if <-added {
-			t.Fatal("a third worker")
+		l.wantNext("a", 3)
+		<-added
+		l.wantStarted() // no third worker
+		for n := int64(4); n <= 5; n++ {
+			l.wantNext("a", n)
 		}
-		for n := int64(2); n <= 5; n++ {
-			l.leave("a")
-			wantNext(t, l, n)
-		}
-		l.leave("a")
-		wantNext(t, l, 0)
-		wantNext(t, l, 0)
-		if !l.add(laneJob(6, "a")) {
-			t.Fatal("both workers have ended, and none begins")
-		}
-		wantNext(t, l, 6)
-		l.leave("a")
-		wantNext(t, l, 0)
-		settled(t, l)
+		l.wantNext("a", 0)
+		l.wantNext("a", 0)
+		l.add(laneJob(6, "a")) // both workers have ended
+		l.wantStarted(6)
+		l.wantNext("a", 0)
+		settled(t, l.lanes)
 	})
 }
 
-// wantNext takes the next job, which must be n; 0 means that there is none.
-func wantNext(t *testing.T, l *lanes, n int64) {
-	t.Helper()
-	if j, ok := l.next(); ok != (n != 0) || j.target.N != n {
-		t.Fatalf("next is %d, %v, want %d", j.target.N, ok, n)
-	}
-}
-
 func TestAJobStartsWhenItsHostHasAPlace(t *testing.T) {
-	l := newLanes(2, 10, 9)
-	for n := int64(1); n <= 5; n++ {
-		if !l.add(laneJob(n, "a")) {
-			t.Fatal("two places are free, and nobody is told")
-		}
+	l := newTestLanes(t, laneRules{limit: 2, window: 10, most: 9})
+	for n := int64(1); n <= 6; n++ {
+		l.add(laneJob(n, "a"))
 	}
-	wantNext(t, l, 1)
-	wantNext(t, l, 2)
-	wantNext(t, l, 0)
-	if l.add(laneJob(6, "a")) {
-		t.Fatal("told of a place in a full lane")
-	}
-	if !l.add(laneJob(9, "b")) {
-		t.Fatal("a full host holds up another")
-	}
-	wantNext(t, l, 9)
+	l.wantStarted(1, 2)
+	l.add(laneJob(9, "b")) // a full host holds up no other
+	l.wantStarted(9)
 	for n := int64(3); n <= 6; n++ {
-		l.leave("a")
-		wantNext(t, l, n)
-		wantNext(t, l, 0)
+		l.wantNext("a", n)
 	}
-	l.leave("b")
-	l.leave("a")
-	l.leave("a")
-	settled(t, l)
+	l.wantNext("b", 0)
+	l.wantNext("a", 0)
+	l.wantNext("a", 0)
+	l.wantStarted()
+	settled(t, l.lanes)
 }
 
-func TestLeavingALaneNeverForgetsAJob(t *testing.T) {
-	l := newLanes(1, 10, 9)
+// The place that a redirect leaves is another job's at once, and not when its worker rests.
+func TestARedirectLeavesItsPlaceToOthers(t *testing.T) {
+	l := newTestLanes(t, laneRules{limit: 1, window: 10, most: 9})
 	l.add(laneJob(1, "a"))
-	wantNext(t, l, 1)
 	l.add(laneJob(2, "a"))
+	l.wantStarted(1)
 	if !l.move("a", laneJob(1, "b"), "b") { // job 1 is redirected, and its worker goes on
 		t.Fatal("b has a place")
 	}
-	if !l.move("b", laneJob(1, "a"), "a") { // and back, before a worker asks
-		t.Fatal("a has a place")
+	l.wantStarted(2)
+	if l.move("b", laneJob(1, "a"), "a") {
+		t.Fatal("entered a full lane")
 	}
-	wantNext(t, l, 0)
-	l.leave("a")
-	wantNext(t, l, 2)
-	l.leave("a")
-	wantNext(t, l, 0)
-	settled(t, l)
+	if _, ok := l.nextOnly(); ok {
+		t.Fatal("its worker has something to do")
+	}
+	l.wantNext("a", 0+1) // job 2's worker goes on with it
+	l.wantNext("a", 0)
+	settled(t, l.lanes)
 }
 
 func TestARedirectGoesBeforeJobsThatWereNotStarted(t *testing.T) {
-	l := newLanes(1, 10, 9)
+	l := newTestLanes(t, laneRules{limit: 1, window: 10, most: 9})
 	l.add(laneJob(1, "a"))
 	l.add(laneJob(2, "b"))
-	wantNext(t, l, 1)
-	wantNext(t, l, 2)
 	l.add(laneJob(3, "b"))
+	l.wantStarted(1, 2)
 	redirected := laneJob(1, "")
 	redirected.check = &check{}
 	if l.move("a", redirected, "b") {
 		t.Fatal("entered a full lane")
 	}
-	wantNext(t, l, 0)
-	l.leave("b")
-	wantNext(t, l, 1)
-	wantNext(t, l, 0)
-	l.leave("b")
-	wantNext(t, l, 3)
-	l.leave("b")
-	wantNext(t, l, 0)
-	settled(t, l)
+	if _, ok := l.nextOnly(); ok {
+		t.Fatal("a has no other job")
+	}
+	l.wantNext("b", 1)
+	l.wantNext("b", 3)
+	l.wantNext("b", 0)
+	settled(t, l.lanes)
 }
 
 func TestAddBlocksWhileTooManyWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := newLanes(1, 2, 9)
-		l.add(laneJob(1, "a"))
-		l.add(laneJob(2, "a"))
-		added := make(chan bool, 1)
-		go func() { added <- l.add(laneJob(3, "b")) }()
+		l := newTestLanes(t, laneRules{limit: 1, window: 2, most: 9})
+		for n := int64(1); n <= 3; n++ {
+			l.add(laneJob(n, "a"))
+		}
+		l.wantStarted(1)
+		go l.add(laneJob(4, "b"))
 		synctest.Wait()
-		if len(added) != 0 {
-			t.Fatal("three jobs would wait, and the window is two")
-		}
-		wantNext(t, l, 1)
-		if !<-added {
-			t.Fatal("b has a place")
-		}
-		wantNext(t, l, 3)
-		l.leave("b")
-		l.leave("a")
-		wantNext(t, l, 2)
-		l.leave("a")
-		wantNext(t, l, 0)
-		settled(t, l)
+		l.wantStarted() // two jobs wait, and the window is two
+		l.wantNext("a", 2)
+		synctest.Wait()
+		l.wantStarted(4)
+		l.wantNext("b", 0)
+		l.wantNext("a", 3)
+		l.wantNext("a", 0)
+		settled(t, l.lanes)
 	})
 }
 
 func TestNoLimitMeansAPlaceForAll(t *testing.T) {
 	for limit, host := range map[int]string{0: "a", -1: "a", 1: ""} { // an input that is no URL has no host
-		l := newLanes(limit, 10, 99)
+		l := newTestLanes(t, laneRules{limit: limit, window: 10, most: 99, perHost: 1e-6})
+		if limit != 1 {
+			l.rules.perHost = 0
+		}
 		for n := int64(1); n <= 10; n++ {
 			l.add(laneJob(n, host))
 		}
-		for n := int64(1); n <= 10; n++ {
-			wantNext(t, l, n)
-		}
+		l.wantStarted(1, 2, 3, 4, 5, 6, 7, 8, 9, 10)
 		if !l.move(host, laneJob(1, host), host) {
 			t.Error("held up")
 		}
 		for range 10 {
-			l.leave(host)
+			l.wantNext(host, 0)
 		}
-		wantNext(t, l, 0)
-		settled(t, l)
+		settled(t, l.lanes)
 	}
 }
 
 func TestWithoutALimitJobsStartInTheOrderOfTheInputs(t *testing.T) {
-	l := newLanes(-1, 10, 9)
-	for n, host := range []string{1: "a", 2: "a", 3: "b", 4: "a"} {
-		if n > 0 {
-			l.add(laneJob(int64(n), host))
-		}
+	l := newTestLanes(t, laneRules{window: 10, most: 4})
+	for n, host := range []string{"a", "a", "b", "a", "b", "a", "a", "b"} {
+		l.add(laneJob(int64(n+1), host))
 	}
-	for n := int64(1); n <= 4; n++ {
-		wantNext(t, l, n)
+	l.wantStarted(1, 2, 3, 4)
+	for n := int64(5); n <= 8; n++ {
+		l.wantNext("a", n)
 	}
 }
 
@@ -290,38 +311,33 @@ func TestWithoutALimitJobsStartInTheOrderOfTheInputs(t *testing.T) {
 // a worker: they do not keep others out.
 func TestJobsThatLostTheirPlaceHoldUpNoOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := newLanes(1, 10, 2)
+		l := newTestLanes(t, laneRules{limit: 1, window: 10, most: 2})
 		for n, host := range []string{"a", "b", "c", "c"} {
 			l.add(laneJob(int64(n+1), host))
-			if n < 2 {
-				wantNext(t, l, int64(n+1))
-			}
 		}
-		added := make(chan bool, 1)
-		go func() { added <- l.add(laneJob(5, "e")) }()
+		l.wantStarted(1, 2)
+		added := make(chan struct{})
+		go func() {
+			l.add(laneJob(5, "e"))
+			close(added)
+		}()
 		synctest.Wait()
-		if len(added) != 0 {
+		select {
+		case <-added:
 			t.Fatal("two wait for two workers: a third is too many")
+		default:
 		}
-		if !l.move("a", laneJob(1, "c"), "c") { // before a worker has come for its jobs
+		if !l.move("a", laneJob(1, "c"), "c") {
 			t.Fatal("c has a place")
 		}
-		l.leave("b")
-		wantNext(t, l, 0)
-		synctest.Wait()
-		if len(added) != 1 || !<-added {
-			t.Fatal("a worker is free, and nobody is told")
-		}
-		wantNext(t, l, 5)
-		l.leave("e")
-		wantNext(t, l, 0)
-		for n := int64(3); n <= 4; n++ {
-			l.leave("c")
-			wantNext(t, l, n)
-		}
-		l.leave("c")
-		wantNext(t, l, 0)
-		settled(t, l)
+		l.wantNext("b", 0)
+		<-added // a worker is free
+		l.wantStarted(5)
+		l.wantNext("e", 0)
+		l.wantNext("c", 3)
+		l.wantNext("c", 4)
+		l.wantNext("c", 0)
+		settled(t, l.lanes)
 	})
 }
 
@@ -330,8 +346,8 @@ func TestTheWaitForALaneIsNotTheTargetsTime(t *testing.T) {
 	srv := serve(t, origin.Respond(200, ""))
 	loc := mustLocation(t, "http://"+srv.Addr().String())
 	c := newCheck(newEngine(t, Config{}))
-	c.begin(t.Context(), Target{})
-	c.lanes, c.lane = newLanes(1, 10, 9), "a"
+	c.begin(t.Context(), job{})
+	c.lanes, c.lane = newTestLanes(t, laneRules{limit: 1, window: 10, most: 9}).lanes, "a"
 	c.lanes.lane("a").busy = 1
 	c.lanes.lane(loc.host).busy = 1
 	c.req = request{loc: loc, method: "GET"}

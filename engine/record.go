@@ -63,6 +63,7 @@ func (r *Result) AppendJSON(dst []byte, opt RecordOptions) []byte {
 		w.bool("reused", r.Reused)
 		w.int("syn_retransmits", int64(r.SYNRetransmits))
 	}
+	w.tries(r.Tries)
 	if r.BodyRead {
 		w.int("body_bytes", r.BodyBytes)
 		w.bool("body_complete", r.BodyComplete)
@@ -186,6 +187,21 @@ func (w *record) chain(hops []Hop) {
 	if !first {
 		w.b = append(w.b, ']')
 	}
+}
+
+func (w *record) tries(tries []Try) {
+	for i := range tries {
+		t := &tries[i]
+		w.item("tries", i)
+		w.b = append(w.b, '{')
+		w.text("error_kind", t.Kind.String())
+		if t.StatusCode != 0 {
+			w.int("status_code", int64(t.StatusCode))
+		}
+		w.ms("total_ms", t.Total.Microseconds())
+		w.b = append(w.b, '}')
+	}
+	w.close(len(tries))
 }
 
 func (w *record) anomalies(a Anomaly) {

@@ -49,6 +49,7 @@ type (
 		Attempts       int          `json:"attempts,omitempty"`
 		Reused         *bool        `json:"reused,omitempty"`
 		SYNRetransmits *int         `json:"syn_retransmits,omitempty"`
+		Tries          []wantTry    `json:"tries,omitempty"`
 		BodyBytes      *int64       `json:"body_bytes,omitempty"`
 		BodyComplete   *bool        `json:"body_complete,omitempty"`
 		ExpectFound    *bool        `json:"expect_found,omitempty"`
@@ -56,6 +57,11 @@ type (
 		Hops           []wantHop    `json:"hops,omitempty"`
 		TLS            *wantTLS     `json:"tls,omitempty"`
 		DNS            *wantDNS     `json:"dns,omitempty"`
+	}
+	wantTry struct {
+		Kind       string  `json:"error_kind,omitempty"`
+		StatusCode int     `json:"status_code,omitempty"`
+		Total      float64 `json:"total_ms"`
 	}
 	wantTimings struct {
 		Resolve *float64 `json:"resolve,omitempty"`
@@ -128,6 +134,7 @@ func fullResult() (*Result, *wantRecord) {
 		HostIP: netip.MustParseAddr("192.0.2.7"), StatusCode: 404, ContentType: "text/html; charset=\"x\"", ContentLength: length,
 		WebServer: "\x1b[31mevil\u202e", Location: "https://b.test/z",
 		Redirects: redirects, Failed: true, Err: fault(KindReceiveReset, PhaseReceive, nil, "a \"sentence\"\r\n"),
+		Tries:   []Try{{StatusCode: 503, Total: 1_234_567}, {Kind: KindConnectTimeout, Total: 5 * time.Second}},
 		Timings: sum, Source: SourceProcess, Attempts: 5, Reused: yes, SYNRetransmits: retransmits, BodyBytes: read, BodyComplete: yes,
 		BodyRead: true, ExpectAsked: true, ExpectFound: yes, Anomalies: Anomaly(wire.BareLF|wire.ExtraBytes) | RepeatedLocation | Downgrade,
 		Hops: []Hop{
@@ -149,6 +156,7 @@ func fullResult() (*Result, *wantRecord) {
 		Redirects: &redirects, ChainStatus: []int{301, 404}, Failed: true,
 		ErrorKind: "receive.reset", ErrorPhase: "receive", Error: "a \"sentence\"\r\n",
 		Timings: wSum, TimingSource: "process", Attempts: 5, Reused: &yes, SYNRetransmits: &retransmits, BodyBytes: &read,
+		Tries:        []wantTry{{"", 503, 1.234}, {"connect.timeout", 0, 5000}},
 		BodyComplete: &yes, ExpectFound: &yes, Anomalies: []string{"bare_lf", "extra_bytes", "repeated_location", "downgrade"},
 		Hops: []wantHop{
 			{URL: "http://a.test/", StatusCode: 301, Location: "https://b.test:8443/x", HostIP: "2001:db8::1", Port: 80,

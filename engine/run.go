@@ -9,11 +9,10 @@ import (
 	"time"
 
 	"github.com/panjf2000/ants/v2"
-	"golang.org/x/time/rate"
 )
 
-// laneWindow is the number of jobs that may wait for their host while others go on: it bounds the
-// memory of a list that is sorted by host.
+// laneWindow is the number of jobs that may wait, for their host, their time or another try, while
+// others go on: it bounds the memory of a list that is sorted by host.
 const laneWindow = 16 << 10
 
 // run is one call of Run: its workers, its lanes, and the states of the checks, which are used again
@@ -22,7 +21,7 @@ type run struct {
 	session
 	engine *Engine
 	emit   func(*Result)
-	pool   *ants.PoolWithFuncGeneric[struct{}]
+	pool   *ants.PoolWithFuncGeneric[job]
 	lanes  *lanes
 	jobs   sync.WaitGroup
 
@@ -52,6 +51,9 @@ type job struct {
 	loc    location
 	err    *Error
 	check  *check // nil for a target
+
+	tries    []Try // that the target has had
+	attempts int   // requests that were tried in them
 }
 
 // Run checks every target and calls emit once for each, in the order in which the checks end. It
@@ -69,7 +71,7 @@ type job struct {
 // The error is ErrClosed after Close, that of ctx, or nil; what happens to a target is never an error
 // of Run. A panic of emit, Guard or DialAddr ends the Run and goes on in Run's caller.
 func (e *Engine) Run(ctx context.Context, targets iter.Seq[Target], emit func(*Result)) error {
-	r := &run{engine: e, emit: emit, lanes: newLanes(e.cfg.HostConcurrency, laneWindow, e.cfg.Concurrency)}
+	r := &run{engine: e, emit: emit}
 	if !e.begin(&r.session, ctx) {
 		return ErrClosed
 	}
@@ -80,8 +82,14 @@ func (e *Engine) Run(ctx context.Context, targets iter.Seq[Target], emit func(*R
 		return err
 	}
 	r.pool = pool
+	// The pool has as many workers as the lanes count, so Invoke does not wait for one. It fails only on
+	// a closed pool, and this one is closed after the last job.
+	r.lanes = newLanes(e.laneRules(), func(j job) { _ = pool.Invoke(j) })
+	defer r.lanes.release()
 	stop := context.AfterFunc(r.ctx, r.abort)
 	defer stop()
+	stopWaits := context.AfterFunc(r.taking, r.lanes.release)
+	defer stopWaits()
 
 	r.dispatch(targets)
 	r.jobs.Wait()
@@ -96,40 +104,44 @@ func (e *Engine) Run(ctx context.Context, targets iter.Seq[Target], emit func(*R
 	return err
 }
 
-func (r *run) dispatch(targets iter.Seq[Target]) {
-	var limiter *rate.Limiter
-	if perSecond := r.engine.cfg.Rate; perSecond > 0 {
-		// A burst of a hundredth of a second lets high rates through in spite of timer granularity.
-		limiter = rate.NewLimiter(rate.Limit(perSecond), max(1, int(perSecond/100)))
+func (e *Engine) laneRules() laneRules {
+	return laneRules{
+		limit:   e.cfg.HostConcurrency,
+		rate:    e.cfg.Rate,
+		perHost: e.cfg.HostRate,
+		holds:   e.cfg.Retries > 0,
+		window:  laneWindow,
+		most:    e.cfg.Concurrency,
 	}
+}
+
+func (r *run) dispatch(targets iter.Seq[Target]) {
 	for t := range targets {
-		if limiter != nil && !r.stopping() {
-			_ = limiter.Wait(r.taking) // an error means that the run is stopping, which the worker sees
-		}
 		j := job{target: t}
 		j.loc, j.err = parseInput(t.Input)
 		r.jobs.Add(1)
 		r.engine.queued.Add(1)
-		if r.lanes.add(j) {
-			// The pool has as many workers as the lanes count, so this does not wait for one. It fails
-			// only on a closed pool, and this one is closed after the last job.
-			_ = r.pool.Invoke(struct{}{})
-		}
+		r.lanes.add(j)
 		if r.stopping() {
 			return
 		}
 	}
 }
 
-// work runs what waits in the lanes, until nothing does that has a place.
-func (r *run) work(struct{}) {
-	for j, ok := r.lanes.next(); ok; j, ok = r.lanes.next() {
-		r.do(j)
+// work runs a job, and then what waits in the lanes, until nothing does that may start.
+func (r *run) work(j job) {
+	for ok := true; ok; {
+		if host, waits := r.do(j); waits {
+			j, ok = r.lanes.nextOnly()
+		} else {
+			j, ok = r.lanes.next(host)
+		}
 	}
 }
 
-// do runs one job to its result, or to where its check must wait in another lane.
-func (r *run) do(j job) {
+// do runs one job to its result, to its next try, or to where its check must wait for its place in a
+// lane. It returns the host in whose lane it has one.
+func (r *run) do(j job) (host string, waits bool) {
 	r.engine.queued.Add(-1)
 	r.engine.inFlight.Add(1)
 	defer r.engine.inFlight.Add(-1)
@@ -138,31 +150,36 @@ func (r *run) do(j job) {
 		// A panic must not leave a place taken and Run waiting for ever: it goes to Run's caller.
 		if v := recover(); v != nil {
 			r.fell(v)
-			r.lanes.leave(c.lane)
+			host, waits = c.lane, false
 			r.jobs.Done()
 		}
 	}()
-	waits := false
+	if c == nil {
+		c = r.state()
+		c.begin(r.ctx, j)
+		c.lanes, c.lane = r.lanes, j.loc.host
+	}
 	switch {
-	case c != nil:
-		waits = c.resume()
-	case r.stopping():
-		c = r.state(j.loc.host)
-		c.begin(r.ctx, j.target)
+	case r.stopping(): // what waited when the end came ends with it
 		c.finish(canceled(nil))
+	case j.check != nil:
+		waits = c.resume()
 	default:
-		c = r.state(j.loc.host)
-		waits = c.run(r.ctx, j.target, j.loc, j.err)
+		waits = c.run()
 	}
 	if waits {
 		r.engine.queued.Add(1)
-		return // the check belongs to another worker now
+		return "", true // the check belongs to another worker now
+	}
+	host = c.lane
+	if r.goesAgain(c) {
+		r.rest(c)
+		return host, false
 	}
 	r.emit(&c.res)
-	lane := c.lane
 	r.rest(c)
-	r.lanes.leave(lane)
 	r.jobs.Done()
+	return host, false
 }
 
 // fell keeps the first panic, and ends the run.
@@ -175,8 +192,8 @@ func (r *run) fell(v any) {
 	r.cancel()
 }
 
-// state returns a check that holds a place in the host's lane.
-func (r *run) state(host string) *check {
+// state returns a check that nobody uses.
+func (r *run) state() *check {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var c *check
@@ -187,7 +204,6 @@ func (r *run) state(host string) *check {
 		c = newCheck(r.engine)
 		r.all = append(r.all, c)
 	}
-	c.lanes, c.lane = r.lanes, host
 	return c
 }
 
@@ -207,7 +223,7 @@ func (r *run) abort() {
 }
 
 // Drain ends the Runs in progress gently: they take no further target, checks in flight are
-// finished, and targets that wait for their host are emitted with KindLocalCanceled.
+// finished, and what waits, for its host, its time or its next try, is emitted with KindLocalCanceled.
 func (e *Engine) Drain() {
 	e.mu.Lock()
 	defer e.mu.Unlock()

@@ -453,17 +453,6 @@ func TestFieldsOfTheCallerReplaceTheEnginesOwn(t *testing.T) {
 	}
 }
 
-// Two at once, and then one each 5 ms: a limiter may be late, never early.
-func TestRateHoldsBackWhatComesTooFast(t *testing.T) {
-	e := newEngine(t, Config{Rate: 200})
-	in := strings.Fields(strings.Repeat("ftp://x/ ", 12))
-	before := time.Now()
-	got, err := collect(t, e, t.Context(), targets(in...))
-	if d := time.Since(before); err != nil || len(got) != len(in) || d < 45*time.Millisecond {
-		t.Errorf("%d results after %v, %v", len(got), d, err)
-	}
-}
-
 // The hops of a Result that Check returned are not used again for the next one.
 func TestAResultOfCheckIsTheCallers(t *testing.T) {
 	srv := serve(t, origin.Respond(200, ""))

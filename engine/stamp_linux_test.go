@@ -15,7 +15,7 @@ func answeredBeforeRead(t *testing.T) (c *check, arrived time.Duration) {
 	t.Helper()
 	conn, far := newIdlePeer(t).conn(keyA)
 	c = newCheck(newEngine(t, Config{}))
-	c.begin(t.Context(), Target{})
+	c.begin(t.Context(), job{})
 	c.req.method = "GET"
 	c.beginHop()
 	c.conn = conn

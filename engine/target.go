@@ -48,9 +48,10 @@ type Result struct {
 	Timings Timings // summed over hops
 	Source  Source
 
-	Attempts       int  // connections and reuses tried, all hops
-	Reused         bool // the last hop used a pooled connection
-	SYNRetransmits int  // all hops
+	Attempts       int   // connections and reuses tried, all hops, earlier tries included
+	Tries          []Try // earlier ones, in order; all else but Attempts is of the last one
+	Reused         bool  // the last hop used a pooled connection
+	SYNRetransmits int   // all hops
 	BodyBytes      int64
 	BodyComplete   bool // the body was read to its end
 	BodyRead       bool // the last response came to its body: BodyBytes and BodyComplete mean something
@@ -101,6 +102,6 @@ type DNSInfo struct {
 // Clone returns a copy that shares nothing with the Engine.
 func (r *Result) Clone() *Result {
 	c := *r
-	c.Hops = slices.Clone(r.Hops)
+	c.Hops, c.Tries = slices.Clone(r.Hops), slices.Clone(r.Tries)
 	return &c
 }

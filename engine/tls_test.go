@@ -207,7 +207,7 @@ func TestACertificateMakesNoLongRecord(t *testing.T) {
 func TestTLSIsKeptOnlyWithStamps(t *testing.T) {
 	for _, unstamped := range []bool{false, true} {
 		c := newCheck(newEngine(t, Config{}))
-		c.begin(t.Context(), Target{})
+		c.begin(t.Context(), job{})
 		c.beginHop()
 		c.conn, _ = newIdlePeer(t).conn(keyA)
 		c.conn.tls = &tls.Conn{}

@@ -13,7 +13,7 @@ func TestAShortageIsNotTheTargetsTime(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	e := newEngine(t, Config{})
 	c := newCheck(e)
-	c.begin(ctx, Target{})
+	c.begin(ctx, job{})
 	peer := newIdlePeer(t)
 	idle, _ := peer.conn(keyA)
 	e.pool.put(idle)
@@ -50,7 +50,7 @@ func TestNoDeadlineUndoesAnAbort(t *testing.T) {
 	conn, _ := newIdlePeer(t).conn(keyA)
 	ctx, cancel := context.WithCancel(context.Background())
 	c := newCheck(newEngine(t, Config{}))
-	c.begin(ctx, Target{})
+	c.begin(ctx, job{})
 	if !c.arm(conn.Conn, c.deadline) {
 		t.Fatal("nobody has aborted it")
 	}
@@ -61,7 +61,7 @@ func TestNoDeadlineUndoesAnAbort(t *testing.T) {
 	if _, err := conn.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("Read = %v", err)
 	}
-	c.begin(ctx, Target{})
+	c.begin(ctx, job{})
 	cancel() // and abort has not been called yet
 	if c.arm(conn.Conn, c.deadline) {
 		t.Error("a check whose context has ended waits")

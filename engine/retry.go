@@ -1,0 +1,133 @@
+package engine
+
+import (
+	"math/rand/v2"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// firstRetry is the longest wait before the second try; it doubles with each further one.
+const firstRetry = time.Second
+
+// Try is one earlier try of a check that was made again.
+type Try struct {
+	Kind       Kind          // KindNone when the try came to a final response
+	StatusCode int           // 0 when none was received
+	Total      time.Duration // of the try
+}
+
+// MayPass reports whether another try may come to a better result: after a time-out, a reset, a DNS
+// server's SERVFAIL, or an answer of 429 or 503. It is what a Config without RetryOn goes by.
+func MayPass(r *Result) bool {
+	if r.StatusCode == 429 || r.StatusCode == 503 {
+		return true
+	}
+	if r.Err == nil {
+		return false
+	}
+	switch r.Err.Kind {
+	case KindResolveServFail, KindConnectReset, KindTLSReset, KindSendReset, KindReceiveReset:
+		return true
+	}
+	return r.Err.Timeout()
+}
+
+// IsFinal reports whether a check that ended in k would end so again: what the input is, what a name
+// or a certificate says, where a redirect leads, what a policy refuses. Local shortages are final as
+// well, for a check has waited for them already.
+func (k Kind) IsFinal() bool {
+	switch k {
+	case KindResolveNXDomain, KindResolveNoAddress, KindResolveCNAMELoop, KindResolveBadName,
+		KindConnectBlockedAddress, KindTLSExpired, KindTLSNameMismatch, KindTLSUntrusted:
+		return true
+	}
+	return k.IsInput() || k.IsRedirect() || k.IsLocal()
+}
+
+// goesAgain puts a check that has ended back into its lane for another try, if it is to have one. It
+// also keeps all requests from a host that asked for it, for its Retry-After.
+func (r *run) goesAgain(c *check) bool {
+	cfg := &r.engine.cfg
+	if cfg.Retries <= 0 {
+		return false
+	}
+	wait := min(c.retryAfter, cfg.RetryMaxWait)
+	if wait > 0 {
+		r.lanes.hold(c.lane, wait)
+	}
+	j := c.job
+	if len(j.tries) >= cfg.Retries || !c.mayGoAgain() {
+		return false
+	}
+	// A copy: the results of earlier tries may have been given to RetryOn.
+	j.tries = append(j.tries[:len(j.tries):len(j.tries)], c.res.try())
+	j.attempts = c.res.Attempts
+	r.engine.queued.Add(1)
+	r.lanes.later(j, max(wait, r.engine.untilRetry(len(j.tries))))
+	return true
+}
+
+// mayGoAgain is the one place that decides whether a check that has ended is made again.
+func (c *check) mayGoAgain() bool {
+	cfg, err := &c.engine.cfg, c.res.Err
+	switch {
+	case err != nil && err.Kind.IsFinal():
+		return false
+	case isIdempotent(cfg.Method):
+	case err == nil && (c.res.StatusCode == 429 || c.res.StatusCode == 503): // not acted upon, says the server
+	case err == nil || err.Phase >= PhaseSend || c.res.Redirects > 0:
+		return false // the server may have acted on the request: it must not be sent twice
+	}
+	return cfg.RetryOn(&c.res)
+}
+
+func (r *Result) try() Try {
+	t := Try{StatusCode: r.StatusCode, Total: r.Timings.Total}
+	if r.Err != nil {
+		t.Kind = r.Err.Kind
+	}
+	return t
+}
+
+// untilRetry is the wait after so many tries: doubled each time, and a random part of up to a half
+// less, so that checks that failed together do not come back together.
+func (e *Engine) untilRetry(tries int) time.Duration {
+	d := min(e.firstRetry<<min(tries-1, 20), e.cfg.RetryMaxWait)
+	return d - rand.N(d/2+1)
+}
+
+// keepRetryAfter notes for how long the server asks to be left alone: RFC 9110 section 10.2.3, a number
+// of seconds or a date. What is neither asks for nothing.
+func (c *check) keepRetryAfter() {
+	c.retryAfter = 0
+	if c.engine.cfg.Retries <= 0 || c.head.StatusCode != 429 && c.head.StatusCode != 503 {
+		return
+	}
+	now := time.Now()
+	if date, ok := parseDate(c.value("date")); ok {
+		now = date // by the server's own clock, which may not be ours
+	}
+	c.retryAfter = parseRetryAfter(c.value("retry-after"), now)
+}
+
+func parseRetryAfter(value string, now time.Time) time.Duration {
+	value = strings.TrimSpace(value)
+	if seconds, err := strconv.ParseUint(value, 10, 31); err == nil {
+		return time.Duration(seconds) * time.Second
+	}
+	if date, ok := parseDate(value); ok {
+		return max(0, date.Sub(now))
+	}
+	return 0
+}
+
+// parseDate reads the three forms of RFC 9110 section 5.6.7.
+func parseDate(value string) (time.Time, bool) {
+	for _, form := range []string{"Mon, 02 Jan 2006 15:04:05 GMT", "Monday, 02-Jan-06 15:04:05 GMT", time.ANSIC} {
+		if t, err := time.Parse(form, value); err == nil {
+			return t, true
+		}
+	}
+	return time.Time{}, false
+}

@@ -52,7 +52,8 @@ func New(cfg Config) (*Engine, error) {
 	cfg = cfg.withDefaults()
 	limit, names := fileLimit(), cfg.Concurrency
 	cfg.Concurrency = boundedConcurrency(cfg.Concurrency, limit)
-	cfg.MaxIdle = min(cfg.MaxIdle, boundedConcurrency(cfg.MaxIdle, limit/8))
+	cfg.MaxIdle = boundedIdle(cfg.MaxIdle, limit)
+	cfg.ResolverConfig.Sockets = boundedSockets(cfg.ResolverConfig.Sockets, limit)
 	e := &Engine{cfg: cfg, names: names, tooLate: tooLate, firstRetry: firstRetry, pool: newPool(cfg.MaxIdle, cfg.IdleTimeout), runs: make(map[*session]struct{})}
 	if err := e.prepareHeader(); err != nil {
 		return nil, err

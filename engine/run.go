@@ -243,18 +243,6 @@ func (e *Engine) Stats() Stats {
 	return Stats{InFlight: e.inFlight.Load(), Queued: e.queued.Load()}
 }
 
-// fileLimitShare is the part of the descriptors that checks in flight may take: the rest is for
-// idle connections, resolver sockets, files, and second addresses of a dual-stack name.
-const fileLimitShare = 0.8
-
-// boundedConcurrency lowers n to what the descriptor limit allows. 0 as limit means unknown.
-func boundedConcurrency(n int, limit uint64) int {
-	if most := int(float64(limit) * fileLimitShare); limit > 0 && limit < 1<<31 && n > most {
-		return max(1, most)
-	}
-	return n
-}
-
 // shortWait is how long a check waits before it asks again for what this machine was short of:
 // doubled each time, up to a second.
 func shortWait(attempt int) time.Duration {

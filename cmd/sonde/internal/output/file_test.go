@@ -11,13 +11,16 @@ import (
 func never(os.FileInfo) bool  { return false }
 func always(os.FileInfo) bool { return true }
 
-func TestOpenEmptiesAnExistingFile(t *testing.T) {
+func TestEmptyEmptiesAnExistingFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "out")
 	if err := os.WriteFile(path, []byte("old\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	f, err := Open(path, os.Stdout, never)
+	f, err := Open(path, Overwrite, os.Stdout, never)
 	if err != nil {
+		t.Fatal(err)
+	}
+	if err := Empty(f); err != nil {
 		t.Fatal(err)
 	}
 	f.WriteString("new\n")
@@ -32,7 +35,7 @@ func TestOpenLeavesAnInputAlone(t *testing.T) {
 	if err := os.WriteFile(path, []byte("a.test\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Open(path, os.Stdout, always); !errors.Is(err, ErrIsInput) {
+	if _, err := Open(path, Overwrite, os.Stdout, always); !errors.Is(err, ErrIsInput) {
 		t.Errorf("got %v", err)
 	}
 	f, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
@@ -40,7 +43,7 @@ func TestOpenLeavesAnInputAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	if _, err := Open(Stdout, f, always); !errors.Is(err, ErrIsInput) {
+	if _, err := Open(Stdout, Overwrite, f, always); !errors.Is(err, ErrIsInput) {
 		t.Errorf("as standard output: got %v", err)
 	}
 	if got, _ := os.ReadFile(path); string(got) != "a.test\n" {
@@ -50,7 +53,7 @@ func TestOpenLeavesAnInputAlone(t *testing.T) {
 
 func TestOpenNamesNoPathInItsError(t *testing.T) {
 	dir := t.TempDir()
-	_, err := Open(dir, os.Stdout, never)
+	_, err := Open(dir, Overwrite, os.Stdout, never)
 	if err == nil || strings.Contains(err.Error(), dir) {
 		t.Errorf("got %v, want the reason alone", err)
 	}

@@ -27,7 +27,7 @@ func noError(t *testing.T) func(error) {
 func TestLinesAreWholeWhoeverWrites(t *testing.T) {
 	const writers, each = 32, 500
 	var b bytes.Buffer
-	w := NewWriter(&b, noError(t))
+	w := NewWriter(&b, Config{OnError: noError(t)})
 	var wg sync.WaitGroup
 	for g := range writers {
 		wg.Go(func() {
@@ -64,7 +64,7 @@ func TestLinesAreWholeWhoeverWrites(t *testing.T) {
 // A reader sees a record without another one having to come.
 func TestLineIsFlushedByItself(t *testing.T) {
 	r, pw := io.Pipe()
-	w := NewWriter(pw, noError(t))
+	w := NewWriter(pw, Config{OnError: noError(t)})
 	if err := w.Append(line("a")); err != nil {
 		t.Fatal(err)
 	}
@@ -96,7 +96,7 @@ func (l *limited) Write(p []byte) (int, error) {
 
 func TestShortWritesAreContinued(t *testing.T) {
 	dst := &limited{room: 1 << 20, each: 7}
-	w := NewWriter(dst, noError(t))
+	w := NewWriter(dst, Config{OnError: noError(t)})
 	text := strings.Repeat("0123456789", 100)
 	for range 200 {
 		if err := w.Append(line(text)); err != nil {
@@ -115,12 +115,12 @@ func TestErrorIsToldOnceAndStays(t *testing.T) {
 	full := errors.New("full")
 	dst := &limited{room: 100, each: 1000, err: full}
 	told := 0
-	w := NewWriter(dst, func(err error) {
+	w := NewWriter(dst, Config{OnError: func(err error) {
 		told++
 		if !errors.Is(err, full) {
 			t.Errorf("told %v", err)
 		}
-	})
+	}})
 	for i := 0; ; i++ {
 		if err := w.Append(line("0123456789")); err != nil {
 			if !errors.Is(err, full) {
@@ -144,7 +144,7 @@ func TestErrorIsToldOnceAndStays(t *testing.T) {
 }
 
 func TestWriterWithoutProgressIsAnError(t *testing.T) {
-	w := NewWriter(&limited{room: 1, each: 0}, func(error) {})
+	w := NewWriter(&limited{room: 1, each: 0}, Config{})
 	_ = w.Append(line("a"))
 	if err := w.Close(); !errors.Is(err, io.ErrShortWrite) {
 		t.Errorf("got %v", err)
@@ -152,7 +152,7 @@ func TestWriterWithoutProgressIsAnError(t *testing.T) {
 }
 
 func TestAppendAfterClose(t *testing.T) {
-	w := NewWriter(io.Discard, noError(t))
+	w := NewWriter(io.Discard, Config{OnError: noError(t)})
 	if err := w.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -200,7 +200,7 @@ func TestRegularFileIsCutBackToWholeLines(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer f.Close()
-			w := NewWriter(f, func(error) {})
+			w := NewWriter(f, Config{})
 			w.mu.Lock()
 			w.dst = &tornFile{f, tt.room}
 			for _, text := range []string{"aaa\n", "bbb\n", "ccc\n"} {
@@ -224,7 +224,7 @@ func TestFileThatSomeoneElseWroteToIsLeftAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	w := NewWriter(f, func(error) {})
+	w := NewWriter(f, Config{})
 	w.mu.Lock()
 	w.dst = writerFunc(func(p []byte) (int, error) {
 		n, _ := f.Write(p[:2])
@@ -243,26 +243,37 @@ type writerFunc func([]byte) (int, error)
 func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
 
 func TestAppendAllocatesNothing(t *testing.T) {
-	w := NewWriter(io.Discard, noError(t))
-	defer w.Close()
 	text := strings.Repeat("x", 600)
-	if n := testing.AllocsPerRun(1000, func() {
-		if err := w.Append(func(dst []byte) []byte { return append(dst, text...) }); err != nil {
-			panic(err)
-		}
-	}); n > 0 {
-		t.Errorf("%v allocations", n)
+	for _, packing := range []Packing{None, Gzip, Zstd} {
+		t.Run(packing.String(), func(t *testing.T) {
+			w := NewWriter(io.Discard, Config{Packing: packing, OnError: noError(t)})
+			defer w.Close()
+			for range 1000 { // the packers make what they keep
+				_ = w.Append(line(text))
+			}
+			if n := testing.AllocsPerRun(5000, func() {
+				if err := w.Append(func(dst []byte) []byte { return append(dst, text...) }); err != nil {
+					panic(err)
+				}
+			}); n > 0 {
+				t.Errorf("%v allocations", n)
+			}
+		})
 	}
 }
 
 func BenchmarkAppend(b *testing.B) {
-	w := NewWriter(io.Discard, func(error) {})
-	defer w.Close()
 	text := strings.Repeat("x", 600)
-	b.ReportAllocs()
-	b.RunParallel(func(pb *testing.PB) {
-		for pb.Next() {
-			_ = w.Append(func(dst []byte) []byte { return append(dst, text...) })
-		}
-	})
+	for _, packing := range []Packing{None, Gzip, Zstd} {
+		b.Run("packing="+packing.String(), func(b *testing.B) {
+			w := NewWriter(io.Discard, Config{Packing: packing})
+			defer w.Close()
+			b.ReportAllocs()
+			b.RunParallel(func(pb *testing.PB) {
+				for pb.Next() {
+					_ = w.Append(func(dst []byte) []byte { return append(dst, text...) })
+				}
+			})
+		})
+	}
 }

@@ -1,0 +1,201 @@
+package journal
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"hash"
+	"sync"
+)
+
+// Journal knows the inputs of a run, and those of them that are done.
+type Journal struct {
+	path   string
+	header Header
+	stored Position // of the run that this one goes on from; zero when there is none
+	done   Set      // that the output holds; not changed once Lines is called
+	err    error    // of Lines; owned by its loop
+	held   []input  // by Lines, until they are verified; owned by its loop
+
+	// writing is held while the file is written. It comes before reading.
+	writing  sync.Mutex
+	file     *sidecar
+	filtered Set
+	dirty    []int64  // pages of filtered to be written
+	written  Position // in the file
+
+	// reading is held for a moment for each line.
+	reading  sync.Mutex
+	hash     lineHash
+	lines    int64 // of the list
+	read     int64 // of them that are this run's
+	before   int64 // of those, done by earlier runs
+	whole    bool
+	verified bool // the lines of the run that this one goes on from have been read again
+}
+
+// lineHash is SHA-256 over lines, each with LF, which none contains: what sha256sum says of the list
+// without its comments. It takes many lines at once, because each call has its price.
+type lineHash struct {
+	sha hash.Hash
+	buf []byte
+	out [sha256.Size]byte // on the heap already: what a hash.Hash is given would go there
+}
+
+func (h *lineHash) add(line string) {
+	h.buf = append(append(h.buf, line...), '\n')
+	if len(h.buf) >= 4096 {
+		h.sha.Write(h.buf)
+		h.buf = h.buf[:0]
+	}
+}
+
+func (h *lineHash) sum() [sha256.Size]byte {
+	h.sha.Write(h.buf)
+	h.buf = h.buf[:0]
+	h.sha.Sum(h.out[:0])
+	return h.out
+}
+
+func newJournal(path string, h Header) *Journal {
+	return &Journal{path: path, header: h, hash: lineHash{sha: sha256.New()}}
+}
+
+// Create begins a run: it makes the file at path, in place of one that is there. h.Version is not
+// looked at.
+func Create(path string, h Header) (*Journal, error) {
+	h.Version = Version
+	j := newJournal(path, h)
+	j.written.Hash = j.hash.sum()
+	j.verified = true
+	var err error
+	j.file, err = createSidecar(path, h, j.written)
+	if err != nil {
+		return nil, err
+	}
+	return j, nil
+}
+
+// Unkept begins a run that no other will go on from: there is no file, and Sync and Close do nothing.
+func Unkept() *Journal {
+	j := newJournal("", Header{})
+	j.verified = true
+	return j
+}
+
+// Kept reports whether another run can go on from this one.
+func (j *Journal) Kept() bool { return j.file != nil }
+
+// Open goes on from the run whose journal is at path. It changes nothing. The error is
+// fs.ErrNotExist, [ErrDamaged], a [MismatchError] when another version wrote it, or the system's.
+func Open(path string) (*Journal, error) {
+	file, h, at, err := openSidecar(path)
+	if err != nil {
+		return nil, err
+	}
+	j := newJournal(path, h)
+	j.file, j.stored, j.written = file, at, at
+	if err := file.readPages(&j.filtered); err != nil {
+		file.file.Close()
+		return nil, err
+	}
+	return j, nil
+}
+
+// Header returns the header, for [Check].
+func (j *Journal) Header() Header { return j.header }
+
+// Stored returns how far the run had come that this one goes on from.
+func (j *Journal) Stored() Position { return j.stored }
+
+// Done takes a record that the output holds already. It must not be called once Lines is. An error
+// means that the output is not one that a run has written.
+func (j *Journal) Done(n int64) error {
+	added, err := j.done.Add(n)
+	if err == nil && !added {
+		err = fmt.Errorf("it is the second record of input %s", count(n))
+	}
+	return err
+}
+
+// Read returns the number of inputs that were read so far and are this run's.
+func (j *Journal) Read() int64 {
+	j.reading.Lock()
+	defer j.reading.Unlock()
+	return j.read
+}
+
+// Before returns how many of the inputs that were read so far earlier runs have done.
+func (j *Journal) Before() int64 {
+	j.reading.Lock()
+	defer j.reading.Unlock()
+	return j.before
+}
+
+// MarkFiltered notes that input n is done, although the output does not tell. It may be called from
+// several goroutines at once, for what Lines has given out.
+func (j *Journal) MarkFiltered(n int64) error {
+	if j.file == nil {
+		return nil
+	}
+	j.writing.Lock()
+	defer j.writing.Unlock()
+	added, err := j.filtered.Add(n)
+	if err != nil || !added {
+		return err
+	}
+	if p := j.filtered.find(n); !p.dirty {
+		p.dirty = true
+		j.dirty = append(j.dirty, n/pageBits)
+	}
+	return nil
+}
+
+// Sync writes to the file what has changed. It must be called before the output gets a record, and
+// should be from time to time otherwise: a run of which all is filtered has no output. It may be
+// called from any goroutine. When nothing has changed it makes no system call.
+//
+// The position comes first. It is read under the lock that MarkFiltered takes, so that the file never
+// holds an input behind it.
+func (j *Journal) Sync() error {
+	if j.file == nil {
+		return nil
+	}
+	j.writing.Lock()
+	defer j.writing.Unlock()
+	if at, changed := j.position(); changed {
+		if err := j.file.writePosition(at); err != nil {
+			return err
+		}
+		j.written = at
+	}
+	for len(j.dirty) > 0 {
+		index := j.dirty[len(j.dirty)-1]
+		p := j.filtered.pages[index]
+		if err := j.file.writePage(index, p); err != nil {
+			return err
+		}
+		p.dirty = false
+		j.dirty = j.dirty[:len(j.dirty)-1]
+	}
+	return nil
+}
+
+// position returns what is to be written. As long as the lines of the earlier run are being read
+// again, that is nothing. It is called with writing held.
+func (j *Journal) position() (at Position, changed bool) {
+	j.reading.Lock()
+	defer j.reading.Unlock()
+	if !j.verified || j.lines == j.written.Lines && j.whole == j.written.Whole {
+		return at, false
+	}
+	return Position{Lines: j.lines, Hash: j.hash.sum(), Whole: j.whole}, true
+}
+
+// Close calls Sync and closes the file. It must be the last call.
+func (j *Journal) Close() error {
+	if j.file == nil {
+		return nil
+	}
+	return errors.Join(j.Sync(), reason(j.file.file.Close()))
+}

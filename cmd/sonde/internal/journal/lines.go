@@ -1,0 +1,135 @@
+package journal
+
+import "iter"
+
+// Err returns what ended the loop over Lines early, once that has ended: a [MismatchError], or nil.
+func (j *Journal) Err() error { return j.err }
+
+// Held returns, once the loop over Lines has ended, how many inputs were read, are not done, and were
+// not given out.
+func (j *Journal) Held() int64 { return int64(len(j.held)) }
+
+// input is a line with its number.
+type input struct {
+	n    int64
+	line string
+}
+
+// Lines numbers the lines from 1 and gives out those that are not done. It may be called once.
+// Those of which mine says false count for the comparison alone; a nil mine is true of all. ended
+// says, when lines has ended, whether that was the list's end, and not an early one.
+//
+// The lines of the run that this one goes on from must be the same as then. Those of them that are
+// not done, which are few, are held back until that is known; then they come in order. If they are
+// not the same, the loop ends with nothing given out, and Err says why.
+func (j *Journal) Lines(lines iter.Seq[string], mine func(n int64) bool, ended func() bool) iter.Seq2[int64, string] {
+	return func(yield func(int64, string) bool) {
+		last := max(j.stored.Lines, j.done.Max(), j.filtered.Max()) // of the earlier run
+		switch {
+		case !j.stored.Whole:
+			if last == 0 {
+				j.release(yield)
+			}
+		case last > j.stored.Lines:
+			j.err = mismatch("the output holds a record of input %s, and the list had %s",
+				count(last), count(j.stored.Lines))
+			return
+		}
+		for line := range lines {
+			n, wanted := j.take(line, mine)
+			if n > last {
+				if j.stored.Whole {
+					j.err = mismatch("the inputs go on after line %s, where they ended before", count(last))
+					return
+				}
+				if wanted && !yield(n, line) {
+					return
+				}
+				continue
+			}
+			if wanted && !j.again(n) {
+				j.held = append(j.held, input{n, line})
+			}
+			if j.err = j.compare(n); j.err != nil {
+				return
+			}
+			if n == last && !j.stored.Whole && !j.release(yield) {
+				return
+			}
+		}
+		if ended() {
+			j.finish(last, yield)
+		}
+	}
+}
+
+// take counts a line. The position includes it before anything can come of it.
+func (j *Journal) take(line string, mine func(int64) bool) (n int64, wanted bool) {
+	j.reading.Lock()
+	defer j.reading.Unlock()
+	j.hash.add(line)
+	j.lines++
+	if wanted = mine == nil || mine(j.lines); wanted {
+		j.read++
+	}
+	return j.lines, wanted
+}
+
+// again reports whether an earlier run has done n. Nobody changes the sets while it is called: that
+// is before the first line is given out.
+func (j *Journal) again(n int64) bool {
+	if !j.done.Has(n) && !j.filtered.Has(n) {
+		return false
+	}
+	j.reading.Lock()
+	j.before++
+	j.reading.Unlock()
+	return true
+}
+
+// compare compares the lines up to n, when the earlier run had read as many.
+func (j *Journal) compare(n int64) error {
+	if n != j.stored.Lines {
+		return nil
+	}
+	j.reading.Lock()
+	defer j.reading.Unlock()
+	if j.hash.sum() != j.stored.Hash {
+		return mismatch("the inputs up to line %s differ from those that the scan began with", count(n))
+	}
+	return nil
+}
+
+// release gives out the lines that were held back.
+func (j *Journal) release(yield func(int64, string) bool) bool {
+	j.reading.Lock()
+	j.verified = true
+	j.reading.Unlock()
+	for len(j.held) > 0 {
+		in := j.held[0]
+		j.held = j.held[1:]
+		if !yield(in.n, in.line) {
+			return false
+		}
+	}
+	j.held = nil
+	return true
+}
+
+// finish comes at the end of the list.
+func (j *Journal) finish(last int64, yield func(int64, string) bool) {
+	switch read := j.lines; {
+	case read < j.stored.Lines:
+		j.err = mismatch("the inputs end at line %s, and the scan had read %s before",
+			count(read), count(j.stored.Lines))
+		return
+	case read < last:
+		j.err = mismatch("the inputs end at line %s, and the output holds a record of input %s",
+			count(read), count(last))
+		return
+	}
+	j.reading.Lock()
+	j.whole = true
+	j.reading.Unlock()
+	j.release(yield)
+}

@@ -1,0 +1,157 @@
+package form
+
+import (
+	"slices"
+	"strings"
+)
+
+// Kind is one of the forms.
+type Kind int
+
+// The kinds.
+const (
+	JSONL Kind = iota // one JSON object a line
+	CSV               // RFC 4180, with a header row
+	Text              // aligned columns for people
+)
+
+// maxColumns is more than a schema has keys, for the cells of a record lie on the stack.
+const maxColumns = 80
+
+// Form is how records are written. The zero value writes them whole, as JSON Lines. Its methods may
+// be called from several goroutines at once.
+type Form struct {
+	kind    Kind
+	color   bool
+	columns []column // none: a record is written as it is
+	want    []node
+	wanted  int // nodes in want that have a column
+	n       int // the column of n, or -1
+}
+
+// column is one column of a line.
+type column struct {
+	name string
+	or   string // a key that comes after name in the record, and takes its place where it is there
+	// What follows is for text.
+	width      int    // as in key, with the unit
+	lead, unit string // stand before and behind the value
+	tail       bool   // only there when it has a value that differs from that of the column before
+}
+
+// New returns the form of the kind. The list names keys of the schema, separated by commas, dotted
+// where they are inside an object: "n,url,timings_ms.wait". They become the columns, in this order.
+// An empty list stands for whole records in JSONL, and for the schema's selection in CSV and Text.
+// The error is a sentence that says what is wrong with the list, and what to do. With color,
+// Text has ANSI colours; the other kinds never have.
+func New(kind Kind, list string, schema Schema, color bool) (*Form, error) {
+	f := &Form{kind: kind, color: color, n: -1}
+	var columns []column
+	switch {
+	case list != "":
+		var err error
+		if columns, err = schema.parse(list); err != nil {
+			return nil, err
+		}
+	case kind == CSV:
+		columns = schema.csv
+	case kind == Text:
+		columns = schema.text
+	}
+	for i, c := range columns {
+		k := schema.key(c.name)
+		c.width = k.width
+		if c.width > 0 {
+			c.width += len(c.unit)
+		}
+		f.look(k, i)
+		if c.or != "" {
+			f.look(schema.key(c.or), i)
+		}
+		if c.name == "n" {
+			f.n = i
+		}
+		f.columns = append(f.columns, c)
+	}
+	return f, nil
+}
+
+// look has the value of the key go to the column.
+func (f *Form) look(k *key, column int) {
+	f.want = addNode(f.want, k.name, node{column: column, paint: k.paint})
+	f.wanted++
+}
+
+func addNode(nodes []node, path string, leaf node) []node {
+	first, rest, nested := strings.Cut(path, ".")
+	i := slices.IndexFunc(nodes, func(n node) bool { return n.key == first })
+	if i < 0 {
+		i = len(nodes)
+		nodes = append(nodes, node{key: first, column: -1})
+	}
+	if nested {
+		nodes[i].inside = addNode(nodes[i].inside, rest, leaf)
+	} else {
+		nodes[i].column, nodes[i].paint = leaf.column, leaf.paint
+	}
+	return nodes
+}
+
+// Whole reports whether records are written as they are. Append then only adds the line end.
+func (f *Form) Whole() bool { return len(f.columns) == 0 }
+
+// AppendHeader appends what a new file begins with, and returns the extended slice: for CSV the
+// header row with its line end, otherwise nothing.
+func (f *Form) AppendHeader(dst []byte) []byte {
+	if f.kind != CSV {
+		return dst
+	}
+	for i := range f.columns {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = append(dst, f.columns[i].name...)
+	}
+	return append(dst, '\r', '\n')
+}
+
+// Append appends the record to dst as one line with its line end, CRLF in CSV and LF otherwise, and
+// returns the extended slice. The record is one JSON object as the engine's AppendJSON makes it; it
+// is not kept. Append does not allocate when dst has room.
+//
+// Of bytes that are no such object the line holds what could be read before the first that is
+// wrong. It is one line, and free of control characters, unless the form is Whole.
+func (f *Form) Append(dst, record []byte) []byte {
+	if f.Whole() {
+		return append(append(dst, record...), '\n')
+	}
+	var room [maxColumns]cell
+	cells := room[:len(f.columns)]
+	s := scanner{b: record, left: f.wanted}
+	s.object(f.want, cells)
+	switch f.kind {
+	case CSV:
+		return appendCSV(dst, record, cells)
+	case Text:
+		return f.appendText(dst, record, cells)
+	}
+	return f.appendJSON(dst, record, cells)
+}
+
+// appendJSON writes an object with the columns' names as keys, and the values as they are.
+func (f *Form) appendJSON(dst, record []byte, cells []cell) []byte {
+	dst = append(dst, '{')
+	for i, c := range cells {
+		if c.to == 0 {
+			continue
+		}
+		if dst[len(dst)-1] != '{' {
+			dst = append(dst, ',')
+		}
+		dst = append(dst, '"')
+		dst = append(dst, f.columns[i].name...)
+		dst = append(dst, '"', ':')
+		dst = append(dst, c.of(record)...)
+	}
+	return append(dst, '}', '\n')
+}

@@ -1,0 +1,122 @@
+package form
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// keysOf lists every key of an object, dotted; what is inside arrays has no key of its own.
+func keysOf(t *testing.T, record []byte, prefix string) (keys []string) {
+	t.Helper()
+	d := json.NewDecoder(bytes.NewReader(record))
+	for _, err := d.Token(); d.More(); {
+		var value json.RawMessage
+		name, nameErr := d.Token()
+		if valueErr := d.Decode(&value); err != nil || nameErr != nil || valueErr != nil {
+			t.Fatal(err, nameErr, valueErr)
+		}
+		key := prefix + name.(string)
+		keys = append(keys, key)
+		if value[0] == '{' {
+			keys = append(keys, keysOf(t, value, key+".")...)
+		}
+	}
+	if _, err := io.Copy(io.Discard, d.Buffered()); err != nil {
+		t.Fatal(err)
+	}
+	return keys
+}
+
+func TestSchemasAreWhatTheEncodersWrite(t *testing.T) {
+	for _, c := range []struct {
+		schema Schema
+		record []byte
+	}{{Scan, scanRecord(1, "x")}, {Resolve, resolveRecord(1, "x")}} {
+		var want []string
+		for _, k := range c.schema.keys {
+			want = append(want, k.name)
+			if width := max(k.width, -k.width); width == 0 || width > len(blanks) {
+				t.Errorf("%s is %d characters wide", k.name, width)
+			}
+		}
+		got := keysOf(t, c.record, "")
+		slices.Sort(got)
+		slices.Sort(want)
+		if !slices.Equal(got, want) {
+			t.Errorf("the encoder writes\n%v, the schema has\n%v", got, want)
+		}
+		if len(want) > maxColumns {
+			t.Errorf("%d keys: raise maxColumns", len(want))
+		}
+		order := keysOf(t, c.record, "")
+		for _, col := range slices.Concat(c.schema.csv, c.schema.text) {
+			at := slices.Index(order, col.name)
+			if at < 0 || col.or != "" && slices.Index(order, col.or) < at {
+				t.Errorf("the record has no %q, or %q before it", col.name, col.or)
+			}
+		}
+	}
+}
+
+func TestFieldsThatAreNone(t *testing.T) {
+	for _, c := range []struct{ list, want string }{
+		{"timing_ms.wait", `unknown field "timing_ms.wait"; did you mean "timings_ms.wait"?`},
+		{"n,wait", `unknown field "wait"; did you mean "timings_ms.wait"?`},
+		{"Url", `unknown field "Url"; did you mean "url"?`},
+		{"status", `unknown field "status"; did you mean "status_code"?`},
+		{"server", `unknown field "server"; did you mean "dns.server"?`},
+		{"finalurl", `unknown field "finalurl"; did you mean "final_url"?`},
+		{"tls.notafter", `unknown field "tls.notafter"; did you mean "tls.not_after"?`},
+		{"zebra", `unknown field "zebra"; README.md lists the keys of a record`},
+		{".", `unknown field "."; README.md lists the keys of a record`},
+		{"hops.url",
+			`field "hops.url" is inside hops, which is written as a whole only; name "hops"`},
+		{"dns.cname.0",
+			`field "dns.cname.0" is inside dns.cname, which is written as a whole only; ` +
+				`name "dns.cname"`},
+		{"n,url,n", `field "n" is named twice; name it once`},
+		{"n,,url", `a name is missing in "n,,url"; put one comma between two names`},
+		{"n,", `a name is missing in "n,"; put one comma between two names`},
+		{" ", `a name is missing in " "; put one comma between two names`},
+		{"\x1b", `unknown field "\x1b"; README.md lists the keys of a record`},
+	} {
+		for _, kind := range []Kind{JSONL, CSV, Text} {
+			f, err := New(kind, c.list, Scan, false)
+			if f != nil || err == nil || err.Error() != c.want {
+				t.Errorf("%q: %v, want %s", c.list, err, c.want)
+			}
+		}
+	}
+}
+
+func TestEveryKeyIsAField(t *testing.T) {
+	for _, schema := range []Schema{Scan, Resolve} {
+		for _, k := range schema.keys {
+			mustNew(t, CSV, k.name, schema, false)
+		}
+		mustNew(t, Text, allOf(schema), schema, false)
+		mustNew(t, Text, " n , input ", schema, false)
+	}
+}
+
+func TestDistance(t *testing.T) {
+	for _, c := range []struct {
+		a, b string
+		want int
+	}{
+		{"", "", 0}, {"", "abc", 3}, {"abc", "", 3}, {"abc", "abc", 0}, {"abc", "axc", 1},
+		{"abc", "ac", 1}, {"ac", "abc", 1}, {"kitten", "sitting", 3},
+		{"timing_ms", "timings_ms", 1}, {"ab", "ba", 2},
+	} {
+		if got := distance(c.a, c.b); got != c.want {
+			t.Errorf("%q and %q: %d, want %d", c.a, c.b, got, c.want)
+		}
+	}
+	if distance(strings.Repeat("a", 300), "") != 300 {
+		t.Error("long names")
+	}
+}

@@ -12,9 +12,9 @@ ARGS        ?=
 # Without LIST: the list of the embedded lab, on loopback. With LIST=file: real URLs. ARGS adds flags.
 scan: build
 ifdef LIST
-	bin/sonde scan $(ARGS) -o results.jsonl -- $(LIST)
+	bin/sonde scan $(ARGS) --overwrite -o results.jsonl -- $(LIST)
 else
-	bin/sonde scan --lab $(ARGS) -o results.jsonl testdata/urls.txt
+	bin/sonde scan --lab $(ARGS) --overwrite -o results.jsonl testdata/urls.txt
 endif
 
 test: vet lint cross race fuzz

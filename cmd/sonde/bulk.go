@@ -3,17 +3,19 @@ package main
 import (
 	"context"
 	"errors"
-	"io"
 	"iter"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/term"
+	"github.com/spf13/pflag"
 
+	"github.com/sondeprobe/sonde/cmd/sonde/internal/form"
 	"github.com/sondeprobe/sonde/cmd/sonde/internal/input"
+	"github.com/sondeprobe/sonde/cmd/sonde/internal/journal"
 	"github.com/sondeprobe/sonde/cmd/sonde/internal/output"
 	"github.com/sondeprobe/sonde/cmd/sonde/internal/progress"
 	"github.com/sondeprobe/sonde/engine"
@@ -28,8 +30,17 @@ var (
 
 // bulkOptions are those of every command that works through a list.
 type bulkOptions struct {
-	files       []string
-	output      string
+	files []string
+	args  []string       // the command line, as it was typed
+	given *pflag.FlagSet // what it says
+
+	output            string
+	resume, overwrite bool
+	format, fields    string
+	summaryJSON       string
+
+	shard       shard
+	shuffle     *uint64 // seed; nil for the list's order
 	concurrency int
 	dryRun      bool
 	maxTime     time.Duration
@@ -40,19 +51,26 @@ type bulkOptions struct {
 // bulk is one run of a command that works through a list: inputs in, a record for each out, progress and
 // interrupts in between. What is done with an input is the command's.
 type bulk struct {
-	opt   *bulkOptions
-	std   streams
-	name  string      // of the command, which is also what it does with a list
-	did   string      // what it did with an input
-	each  string      // what is in flight
-	list  *input.List // nil when the lab's list is read
-	lines func(halt <-chan struct{}) iter.Seq[string]
-	eng   *engine.Engine
-	limit int // of what is in flight
-	out   *output.Writer
-	file  *os.File // that out writes to
-	tally *progress.Tally
-	meter *progress.Meter
+	opt      *bulkOptions
+	std      streams
+	name     string      // of the command, which is also what it does with a list
+	did      string      // what it did with an input
+	each     string      // what is in flight
+	list     *input.List // nil when the lab's list is read
+	fromPipe bool        // the list comes from standard input
+	lines    func(halt <-chan struct{}) iter.Seq[string]
+	eng      *engine.Engine
+	limit    int // of what is in flight
+	tally    *progress.Tally
+	meter    *progress.Meter
+
+	form    *form.Form
+	records sync.Pool // *[]byte: a record as JSON, on its way to its form
+	file    *os.File  // that out writes to
+	begun   bool      // an earlier run has written to it
+	out     *output.Writer
+	journal *journal.Journal
+	shuffle *input.Shuffle // nil for the list's order
 
 	ctx      context.Context
 	cancel   context.CancelCauseFunc
@@ -61,7 +79,6 @@ type bulk struct {
 	halted   atomic.Bool // set before anything can be canceled for it
 	draining atomic.Bool // the first interrupt came
 
-	taken   int64 // inputs handed to the engine; owned by the sequence
 	whole   bool  // the list came to its end; owned by the sequence
 	matched atomic.Bool
 	started time.Time
@@ -73,6 +90,7 @@ func (s *bulk) begin(work progress.Work) {
 	raiseDescriptors()
 	tuneMemory()
 	s.halt, s.tally = make(chan struct{}), progress.NewTally(work)
+	s.records.New = func() any { return new([]byte) }
 	s.ctx, s.cancel = context.WithCancelCause(context.Background())
 }
 
@@ -102,20 +120,7 @@ func (s *bulk) openList(names []string, hint func(error) string) error {
 	if err != nil {
 		return runtimeError("%s; %s", err, remedy(err, s.opt.concurrency, hint(err)))
 	}
-	s.list, s.lines = list, list.Lines
-	return nil
-}
-
-func (s *bulk) openOutput() error {
-	isInput := func(info os.FileInfo) bool { return s.list != nil && s.list.Holds(info) }
-	file, err := output.Open(s.opt.output, s.std.out, isInput)
-	switch {
-	case errors.Is(err, output.ErrIsInput):
-		return usageError("cannot write to %s: it is an input as well; give another file to -o", s.where())
-	case err != nil:
-		return runtimeError("cannot write to %s: %s; %s", s.where(), err, remedy(err, s.opt.concurrency, "give a file that can be written to -o"))
-	}
-	s.file = file
+	s.list, s.lines, s.fromPipe = list, list.Lines, slices.Contains(names, input.Stdin)
 	return nil
 }
 
@@ -132,42 +137,43 @@ func (s *bulk) run(work func() error) error {
 	s.started, s.cpu = time.Now(), cpuTime()
 	s.meter = progress.Start(s.meterConfig())
 	s.tellLimit()
-	var dst io.Writer = s.file
-	if term.IsTerminal(int(s.file.Fd())) {
-		dst = s.meter.Share(s.file)
-	}
-	s.out = output.NewWriter(dst, func(error) { s.abort(errOutput) })
+	s.writeRecords()
 	unwatch := s.watchSignals()
 	if s.opt.maxTime > 0 {
 		defer time.AfterFunc(s.opt.maxTime, func() { s.abort(errMaxTime) }).Stop()
 	}
 
 	runErr := work()
-	outErr := s.out.Close()
-	if s.file != s.std.out {
-		outErr = errors.Join(outErr, output.Reason(s.file.Close()))
-	}
+	outErr := s.closeOutput()
 	unwatch()
 	s.meter.Stop()
 	return s.finish(runErr, outErr)
 }
 
-// targets numbers the lines.
+// targets numbers the lines, and gives out those that are to be worked on.
 func (s *bulk) targets() iter.Seq[engine.Target] {
 	return func(yield func(engine.Target) bool) {
-		for line := range s.lines(s.halt) {
-			s.taken++
-			if !yield(engine.Target{N: s.taken, Input: line}) {
+		lines := s.journal.Lines(s.lines(s.halt), s.opt.shard.has, s.listEnded)
+		if seed := s.opt.shuffle; seed != nil {
+			s.shuffle = input.NewShuffle(*seed)
+			lines = s.shuffle.Lines(lines, s.halted.Load)
+		}
+		for n, line := range lines {
+			if !yield(engine.Target{N: n, Input: line}) {
 				return
 			}
 		}
-		s.whole = !s.halted.Load()
 	}
+}
+
+// listEnded reports, when there are no more lines, whether the list has none, and notes it.
+func (s *bulk) listEnded() bool {
+	s.whole = !s.halted.Load() && (s.list == nil || s.list.Err() == nil)
+	return s.whole
 }
 
 // broken reports whether anything of the list is left: an interrupt, or the end of --max-time, that
 // comes when all is done changes nothing.
 func (s *bulk) broken() bool {
-	_, brokenOff, notBegun := s.tally.Inputs()
-	return s.halted.Load() && (!s.whole || brokenOff+notBegun > 0)
+	return s.halted.Load() && (!s.whole || s.account().Left > 0)
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"strings"
 	"time"
 
 	"golang.org/x/term"
@@ -64,6 +63,22 @@ func raiseFiles(to int64) string {
 		progress.Count(openFilesLimit()), progress.Count(to), to)
 }
 
+// leastFree is the number of files that a run still opens at the least, once the list and the output are
+// open: its sockets to three DNS servers, a file of the system's that is read again, a connection and
+// another to a second address.
+const leastFree = 10
+
+// enoughFiles refuses to begin where there would never be a descriptor left for a connection: each check
+// would wait for one until its time is over.
+func (s *bulk) enoughFiles() error {
+	limit, open := openFilesLimit(), openFiles()
+	if s.opt.dryRun || open == 0 || limit-open >= leastFree {
+		return nil
+	}
+	return runtimeError("a %s needs %d open files at the least, and the limit is %d; %s",
+		s.name, open+leastFree, limit, raiseFiles(filesFor(s.opt.concurrency)))
+}
+
 // remedy says what to do about an error of opening something, with so many checks to follow:
 // otherwise, unless the descriptors have run out, which is nobody's fault but the limit's.
 func remedy(err error, checks int, otherwise string) string {
@@ -73,15 +88,15 @@ func remedy(err error, checks int, otherwise string) string {
 	return raiseFiles(max(filesFor(checks), 256, 2*openFilesLimit()))
 }
 
-func (s *bulk) summary(partial string) string {
-	return strings.TrimRight(progress.Summary{
+func (s *bulk) summary(partial string) progress.Summary {
+	return progress.Summary{
 		Tally:   s.tally,
 		Elapsed: time.Since(s.started),
 		CPU:     cpuTime() - s.cpu,
 		Limit:   s.limit,
-		Records: s.out.Lines(),
+		Account: s.account(),
 		Where:   s.where(),
 		DryRun:  s.opt.dryRun,
 		Partial: partial,
-	}.String(), "\n")
+	}
 }

@@ -3,9 +3,12 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
+	"time"
 
 	"github.com/sondeprobe/sonde/cmd/sonde/internal/output"
 	"github.com/sondeprobe/sonde/cmd/sonde/internal/progress"
@@ -25,6 +28,10 @@ func (s *bulk) abort(cause error) {
 	s.cancel(cause)
 }
 
+// sameInterrupt is the time in which a signal that comes twice counts once: timeout(1) sends its signal
+// to the process, and then to the group that the process is in.
+const sameInterrupt = 500 * time.Millisecond
+
 // watchSignals drains at the first signal and aborts at the second. After that a signal has its
 // default effect, so that a run that waits for a stuck reader of its output can still be ended.
 func (s *bulk) watchSignals() (stop func()) {
@@ -36,14 +43,21 @@ func (s *bulk) watchSignals() (stop func()) {
 	done, gone := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(gone)
+		var first os.Signal
+		var since time.Time
 		for {
+			var sig os.Signal
 			select {
-			case <-signals:
+			case sig = <-signals:
 			case <-done:
 				return
 			}
+			if sig == first && time.Since(since) < sameInterrupt {
+				continue
+			}
 			if s.draining.CompareAndSwap(false, true) {
 				s.drain()
+				first, since = sig, time.Now()
 				s.meter.Printf("sonde: draining %s in flight; Ctrl-C again stops at once",
 					progress.Count(s.eng.Stats().InFlight))
 				continue
@@ -64,17 +78,24 @@ func (s *bulk) finish(runErr, outErr error) error {
 	if outErr != nil && isBrokenPipe(outErr) {
 		return &exit{status: exitRuntime} // whoever read has enough: nothing to explain
 	}
-	if !s.opt.quiet {
-		partial := ""
-		if s.broken() {
-			partial = s.reason()
-			if !s.whole {
-				partial += "; the rest of the list was not read"
-			}
-		}
-		s.meter.Printf("%s", s.summary(partial))
+	if err := s.journal.Err(); err != nil {
+		return s.cannotGoOn(err)
 	}
-	return s.verdict(runErr, outErr)
+	partial := ""
+	if s.broken() {
+		partial = s.reason()
+	}
+	sum := s.summary(partial)
+	if !s.opt.quiet {
+		s.meter.Printf("%s", strings.TrimRight(sum.String(), "\n"))
+	}
+	end := s.verdict(runErr, outErr)
+	if s.opt.summaryJSON != "" {
+		if err := os.WriteFile(s.opt.summaryJSON, sum.Report(s.name), 0o666); err != nil && end == nil {
+			end = runtimeError("cannot write to %s: %s; the records are whole", s.opt.summaryJSON, output.Reason(err))
+		}
+	}
+	return end
 }
 
 // reason says why the list was not worked through.
@@ -87,7 +108,7 @@ func (s *bulk) reason() string {
 }
 
 func (s *bulk) verdict(runErr, outErr error) error {
-	done, brokenOff, notBegun := s.tally.Inputs()
+	account := s.account()
 	cause, interrupted := context.Cause(s.ctx), s.draining.Load()
 	if !s.broken() {
 		cause, interrupted = nil, false
@@ -100,26 +121,38 @@ func (s *bulk) verdict(runErr, outErr error) error {
 		listErr = s.list.Err()
 	}
 	switch {
+	case errors.Is(outErr, output.ErrMoved):
+		return runtimeError("cannot write to %s: %s; begin again with a file that stays where it is", s.where(), outErr)
 	case outErr != nil:
-		return runtimeError("cannot write to %s: %s; %s whole records were written before; give another file to -o, or make room, and %s the rest of the list",
-			s.where(), output.Reason(outErr), progress.Count(s.out.Lines()), s.name)
+		return runtimeError("cannot write to %s: %s; %s whole records were written before; make room; %s",
+			s.where(), output.Reason(outErr), progress.Count(account.Written), s.howToGoOn())
 	case interrupted:
-		return &exit{status: exitInterrupted}
+		return &exit{exitInterrupted, fmt.Sprintf("interrupted: %s; %s", account, s.howToGoOn())}
 	case errors.Is(cause, errMaxTime):
-		rest := ""
-		if !s.whole {
-			rest = ", the rest of the list not read"
-		}
-		return runtimeError("stopped after %s (--max-time): %s inputs %s, %s broken off under way, %s not begun%s",
-			s.opt.maxTime, progress.Count(done), s.did, progress.Count(brokenOff), progress.Count(notBegun), rest)
+		return runtimeError("stopped after %s (--max-time): %s; %s", s.opt.maxTime, account, s.howToGoOn())
 	case listErr != nil:
-		return runtimeError("%s; the %s inputs before are %s, the rest is not", listErr, progress.Count(done), s.did)
+		return runtimeError("%s; %s; mend the list behind these lines; %s", listErr, account, s.howToGoOn())
 	case runErr != nil:
-		return runtimeError("the %s broke off: %s; %s inputs are %s", s.name, runErr, progress.Count(done), s.did)
-	case done != s.taken:
-		return runtimeError("%s inputs were read, but %s %s: this is a fault of sonde itself", progress.Count(s.taken), progress.Count(done), s.did)
+		return runtimeError("the %s broke off: %s; %s; %s", s.name, runErr, account, s.howToGoOn())
+	case !account.Balanced():
+		return runtimeError("%s: the lines do not add up, which is a fault of sonde itself", account)
 	case s.matched.Load():
 		return &exit{status: exitMatched}
 	}
 	return nil
+}
+
+// howToGoOn says how the rest of the list is done.
+func (s *bulk) howToGoOn() string {
+	switch {
+	case s.opt.output == output.Stdout:
+		return "it cannot be resumed, for which records must go to a file (-o FILE)"
+	case !s.form.HasN():
+		return "it cannot be resumed, for which n must be among --fields"
+	case !s.journal.Kept():
+		return "it cannot be resumed, for which records must go to a regular file"
+	case s.fromPipe:
+		return "resume it, with the same list on standard input, by: " + commandToGoOn(s.opt.args)
+	}
+	return "resume it by: " + commandToGoOn(s.opt.args)
 }

@@ -60,6 +60,25 @@ func (p *process) signal(s os.Signal) {
 	}
 }
 
+// signalUntilItEnds sends the signal again and again: the one that comes with the first counts as one
+// with it.
+func (p *process) signalUntilItEnds(s os.Signal) {
+	ticker := time.NewTicker(50 * time.Millisecond)
+	ended := make(chan struct{})
+	p.t.Cleanup(func() { close(ended) })
+	go func() {
+		defer ticker.Stop()
+		for {
+			select {
+			case <-ticker.C:
+				_ = p.cmd.Process.Signal(s) // it may have ended
+			case <-ended:
+				return
+			}
+		}
+	}()
+}
+
 // waitFor reads standard error up to a line that holds text.
 func (p *process) waitFor(text string) {
 	p.t.Helper()
@@ -154,7 +173,8 @@ func TestFirstInterruptFinishesWhatIsInFlight(t *testing.T) {
 					t.Errorf("n %d: status %d, %s", r.N, r.Status, r.Error)
 				}
 			}
-			if told := p.told.String(); !strings.Contains(told, "4 inputs checked") || strings.Contains(told, "broken off") || !strings.Contains(told, " not begun (interrupted; the rest of the list was not read)") {
+			if told := p.told.String(); !strings.Contains(told, "4 inputs checked") || strings.Contains(told, "broken off") || !strings.Contains(told, " not begun (interrupted)\n") ||
+				!strings.Contains(told, " left; the rest of the list was not read\n") {
 				t.Errorf("the summary says %s", told)
 			}
 		})
@@ -167,13 +187,28 @@ func TestSecondInterruptStopsAtOnce(t *testing.T) {
 	g.waitBegun(t, 4)
 	p.signal(os.Interrupt)
 	p.waitFor("draining")
-	p.signal(os.Interrupt)
+	p.signalUntilItEnds(os.Interrupt)
 	p.end(exitInterrupted)
 	if p.stdout.Len() > 0 {
 		t.Errorf("inputs that were not checked have records: %s", p.stdout.Bytes())
 	}
 	if told := p.told.String(); !strings.Contains(told, "0 inputs checked") || !strings.Contains(told, ", 4 broken off, ") {
 		t.Errorf("the summary says %s", told)
+	}
+}
+
+// timeout(1) sends its signal to the process, and at once to the group that the process is in.
+func TestASignalThatComesTwiceAtOnceIsOneInterrupt(t *testing.T) {
+	g := newGate(t)
+	p := start(t, nil, nil, "scan", g.list(t, 5000), "-c", "4", "--host-concurrency", "0")
+	g.waitBegun(t, 4)
+	p.signal(os.Interrupt)
+	p.signal(os.Interrupt)
+	p.waitFor("draining 4 in flight")
+	g.open()
+	p.end(exitInterrupted)
+	if all, err := parseRecords(p.stdout.Bytes()); err != nil || len(all) != 4 {
+		t.Fatalf("%d records, %v; want the 4 that were in flight", len(all), err)
 	}
 }
 

@@ -36,6 +36,21 @@ func openFilesLimit() int64 {
 	return int64(min(limit.Cur, math.MaxInt32))
 }
 
+// openFiles returns the number of files that this process has open; 0 when that is not known, or does
+// not matter, for the limit is far away.
+func openFiles() (n int64) {
+	limit := openFilesLimit()
+	if limit > 256 {
+		return 0
+	}
+	for fd := range int(limit) {
+		if _, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err == nil {
+			n++
+		}
+	}
+	return n
+}
+
 // isTooManyFiles reports whether err is that limit's.
 func isTooManyFiles(err error) bool { return errors.Is(err, syscall.EMFILE) }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"iter"
 	"net/netip"
 	"os"
@@ -12,6 +13,7 @@ import (
 	"github.com/spf13/pflag"
 	"golang.org/x/term"
 
+	"github.com/sondeprobe/sonde/cmd/sonde/internal/form"
 	"github.com/sondeprobe/sonde/cmd/sonde/internal/input"
 	"github.com/sondeprobe/sonde/cmd/sonde/internal/progress"
 	"github.com/sondeprobe/sonde/engine"
@@ -26,8 +28,8 @@ type resolveOptions struct {
 	failOn  string
 }
 
-func newResolve(std streams) *cobra.Command {
-	opt := &resolveOptions{}
+func newResolve(std streams, args []string) *cobra.Command {
+	opt := &resolveOptions{bulkOptions: bulkOptions{args: args}}
 	cmd := &cobra.Command{
 		Use:   "resolve [NAME...|-]",
 		Short: "Look names up and write one record each",
@@ -46,8 +48,8 @@ SIGTERM or SIGHUP: the first finishes the look-ups that are in flight, the secon
   sonde resolve - < names.txt -o results.jsonl
   sonde resolve --resolver tls://192.0.2.53#dns.example -4 example.com example.org
   zcat urls.gz | sonde resolve -c 5000 | jq -r 'select(.failed) | "\(.error_kind) \(.input)"'`,
-		RunE: func(_ *cobra.Command, args []string) error {
-			opt.files = args
+		RunE: func(cmd *cobra.Command, args []string) error {
+			opt.files, opt.given = args, cmd.Flags()
 			return resolve(opt, std)
 		},
 	}
@@ -79,7 +81,7 @@ func (o *resolveOptions) flags() []flagGroup {
 
 // check finds what is wrong with the flags together.
 func (o *resolveOptions) check() error {
-	if err := o.names.check(); err != nil {
+	if err := errors.Join(o.bulkOptions.check(), o.names.check()); err != nil {
 		return err
 	}
 	if o.source.IsValid() && !isOurs(o.source) {
@@ -138,7 +140,7 @@ func resolve(opt *resolveOptions, std streams) error {
 	s := &resolveRun{opt: opt, bulk: bulk{opt: &opt.bulkOptions, std: std, name: "resolve", did: "looked up", each: "look-ups"}}
 	s.begin(progress.Names)
 	defer s.close()
-	if err := s.openInput(); err != nil {
+	if err := errors.Join(s.chooseForm(form.Resolve), s.openInput()); err != nil {
 		return err
 	}
 	if err := s.startEngine(opt.config()); err != nil {
@@ -191,5 +193,5 @@ func (s *resolveRun) emit(r *engine.NameResult) {
 	if r.Failed && s.opt.failOn == "errors" {
 		s.matched.Store(true)
 	}
-	_ = s.out.Append(r.AppendJSON) // an error is the writer's to report: it ends the run
+	s.write(r.AppendJSON)
 }

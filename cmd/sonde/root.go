@@ -46,7 +46,7 @@ func runtimeError(format string, args ...any) error {
 
 // run runs one command line and returns the exit status.
 func run(args []string, std streams) int {
-	root := newRoot(std)
+	root := newRoot(std, args)
 	root.SetArgs(args)
 	err := root.Execute()
 	if err == nil {
@@ -61,7 +61,7 @@ func run(args []string, std streams) int {
 	return end.status
 }
 
-func newRoot(std streams) *cobra.Command {
+func newRoot(std streams, args []string) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "sonde",
 		Short: "Check URLs by the million, with exact times for every phase",
@@ -84,7 +84,7 @@ redirects, and says for every single input what happened and how long each phase
 	root.SetErr(std.err)
 	root.SetVersionTemplate("sonde {{.Version}}\n")
 	root.SetFlagErrorFunc(flagError)
-	root.AddCommand(newScan(std), newResolve(std), newLab(std), newVersion())
+	root.AddCommand(newScan(std, args), newResolve(std, args), newLab(std), newVersion())
 	root.SetHelpCommand(newHelp(root))
 	return root
 }

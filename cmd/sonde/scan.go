@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"net"
 	"net/netip"
 	"time"
@@ -16,7 +17,11 @@ type scanOptions struct {
 	bulkOptions
 
 	hostConcurrency int
-	rate            float64
+	rate, hostRate  float64
+
+	retries      int
+	retryOn      outcomes
+	retryMaxWait time.Duration
 
 	method, userAgent string
 	header            []engine.HeaderField
@@ -39,8 +44,8 @@ type scanOptions struct {
 	lab bool
 }
 
-func newScan(std streams) *cobra.Command {
-	opt := &scanOptions{}
+func newScan(std streams, args []string) *cobra.Command {
+	opt := &scanOptions{bulkOptions: bulkOptions{args: args}}
 	cmd := &cobra.Command{
 		Use:   "scan [FILE...]",
 		Short: "Check every URL of a list and write one record each",
@@ -59,8 +64,8 @@ the first finishes the checks that are in flight, the second stops at once.`,
   sonde scan urls.txt --match-code 300-399 --no-follow
   sonde scan urls.txt --resolver 127.0.0.1 --resolver [::1]:5353 -H "Accept: text/html"
   sonde scan --lab`,
-		RunE: func(_ *cobra.Command, args []string) error {
-			opt.files = args
+		RunE: func(cmd *cobra.Command, args []string) error {
+			opt.files, opt.given = args, cmd.Flags()
 			return scan(opt, std)
 		},
 	}
@@ -74,10 +79,12 @@ the first finishes the checks that are in flight, the second stops at once.`,
 
 // check finds what is wrong with the flags together.
 func (o *scanOptions) check() error {
-	if err := o.names.check(); err != nil {
+	if err := errors.Join(o.bulkOptions.check(), o.names.check()); err != nil {
 		return err
 	}
 	switch {
+	case !o.retryOn.empty() && o.retries == 0:
+		return usageError("--retry-on needs the number of further tries; give --retries 2 as well")
 	case o.source.IsValid() && !o.names.family().Has(o.source):
 		return usageError("--source %s is no address of the family that -4 or -6 asks for", o.source)
 	case o.source.IsValid() && !isOurs(o.source):
@@ -107,6 +114,9 @@ func (o *scanOptions) config() engine.Config {
 		Concurrency:     o.concurrency,
 		HostConcurrency: orNone(o.hostConcurrency),
 		Rate:            o.rate,
+		HostRate:        o.hostRate,
+		Retries:         o.retries,
+		RetryMaxWait:    o.retryMaxWait,
 		Method:          o.method,
 		Header:          o.header,
 		UserAgent:       o.userAgent,
@@ -123,6 +133,9 @@ func (o *scanOptions) config() engine.Config {
 		Family:          o.names.family(),
 		Source:          o.source,
 		Insecure:        o.insecure,
+	}
+	if !o.retryOn.empty() {
+		cfg.RetryOn = o.retryOn.has
 	}
 	if pins := append(o.names.pins(), o.pins...); len(pins) > 0 {
 		cfg.Pins = make(map[engine.HostPort]netip.Addr, len(pins))

@@ -6,6 +6,7 @@ import (
 
 	"golang.org/x/term"
 
+	"github.com/sondeprobe/sonde/cmd/sonde/internal/form"
 	"github.com/sondeprobe/sonde/cmd/sonde/internal/input"
 	"github.com/sondeprobe/sonde/cmd/sonde/internal/progress"
 	"github.com/sondeprobe/sonde/engine"
@@ -27,7 +28,7 @@ func scan(opt *scanOptions, std streams) error {
 	s.begin(progress.Checks)
 	defer s.close()
 
-	if err := s.openInput(); err != nil {
+	if err := errors.Join(s.chooseForm(form.Scan), s.openInput()); err != nil {
 		return err
 	}
 	cfg := opt.config()
@@ -90,10 +91,10 @@ func (s *scanRun) emit(r *engine.Result) {
 		s.matched.Store(true)
 	}
 	if !s.opt.wants(r) {
+		s.pass(r.N)
 		return
 	}
-	// An error is the writer's to report: it ends the scan.
-	_ = s.out.Append(func(dst []byte) []byte {
+	s.write(func(dst []byte) []byte {
 		return r.AppendJSON(dst, engine.RecordOptions{Hops: s.opt.hops})
 	})
 }

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -70,6 +71,7 @@ var pages = origin.Mux{
 	"/redirect": origin.Redirect(302, "/"),
 	"/lost":     origin.Respond(307, ""),
 	"/hang":     origin.Hang,
+	"/once":     hangOnce(),
 	"/evil":     origin.Respond(200, "x", "Server: \x1b]0;owned\a\u202e"),
 }
 
@@ -82,6 +84,18 @@ var zone = origin.DNSConfig{Apex: "lab.test", Zone: map[string]origin.Name{
 	"broken.lab.test": {RCode: dnsmessage.RCodeServerFailure},
 	"silent.lab.test": {Drop: -1},
 }}
+
+// hangOnce leaves the first request for each target without an answer.
+func hangOnce() origin.Handler {
+	var seen sync.Map
+	return func(c *origin.Conn, r *origin.Request) {
+		if _, again := seen.LoadOrStore(r.Target, true); !again {
+			origin.Hang(c, r)
+			return
+		}
+		origin.Respond(200, "")(c, r)
+	}
+}
 
 // agent answers 200 to a request that carries what the script asks for, 400 to others.
 func agent(c *origin.Conn, r *origin.Request) {

@@ -42,18 +42,19 @@ type values[T any] struct {
 	dst   *[]T
 	parse func(string) (T, error)
 	kind  string
+	texts []string // as given
 }
 
 // Set parses text and adds it.
 func (v *values[T]) Set(text string) error {
 	parsed, err := v.parse(text)
 	if err == nil {
-		*v.dst = append(*v.dst, parsed)
+		*v.dst, v.texts = append(*v.dst, parsed), append(v.texts, text)
 	}
 	return err
 }
 
-func (v *values[T]) String() string { return "" }
+func (v *values[T]) String() string { return strings.Join(v.texts, ", ") }
 
 // Type names the value in the help.
 func (v *values[T]) Type() string { return v.kind }
@@ -100,6 +101,15 @@ func parseQueryRate(s string) (float64, error) {
 		return 0, errors.New("give queries a second, such as 500 or 0.5; 0 is no limit")
 	}
 	return rate, nil
+}
+
+// parseSeed reads the seed of a shuffle; nil is none.
+func parseSeed(s string) (*uint64, error) {
+	n, err := strconv.ParseUint(s, 10, 64)
+	if err != nil {
+		return nil, errors.New("give a whole number, such as 1; the same number gives the same order")
+	}
+	return &n, nil
 }
 
 var sizeUnits = []struct {

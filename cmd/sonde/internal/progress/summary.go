@@ -16,10 +16,10 @@ type Summary struct {
 	Elapsed time.Duration
 	CPU     time.Duration // user and system; 0 when the system does not tell
 	Limit   int           // checks in flight at most
-	Records int64         // written
-	Where   string        // they are
-	DryRun  bool          // nothing was checked, only read
-	Partial string        // why inputs are left; "" when none are
+	Account Account
+	Where   string // the records are
+	DryRun  bool   // nothing was checked, only read
+	Partial string // why inputs are left; "" when none are
 }
 
 // String returns the summary as lines of ASCII, ready for a terminal: everything in it that comes
@@ -41,7 +41,8 @@ func (s Summary) String() string {
 		times(&b, s.Tally.spreads(), words[s.Tally.work].many)
 		s.cost(&b, &c)
 	}
-	fmt.Fprintf(&b, "%s %s written to %s\n", Count(s.Records), plural(s.Records, "record", "records"), Safe(s.Where))
+	fmt.Fprintf(&b, "%s\n", s.Account)
+	fmt.Fprintf(&b, "%s %s written to %s\n", Count(s.Account.Written), plural(s.Account.Written, "record", "records"), Safe(s.Where))
 	return b.String()
 }
 

@@ -48,6 +48,7 @@ type counts struct {
 	Done           int64      // results added
 	BrokenOff      int64      // inputs whose check was under way when the scan was stopped
 	NotBegun       int64      // inputs that were taken, and whose turn had not come by then
+	Filtered       int64      // results whose records were not wanted
 	Answered       int64      // a final response, whatever its status
 	Class          [10]int64  // Answered, by the first digit of the status
 	RedirectErrors int64      // redirects that could not be followed
@@ -135,6 +136,13 @@ func (t *Tally) Skip(begun bool) {
 	t.NotBegun++
 }
 
+// Filter counts a result that was added, and whose record is not wanted.
+func (t *Tally) Filter() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.Filtered++
+}
+
 func (t *Tally) record(row int, d time.Duration) {
 	if d >= 0 { // engine.NotReached is negative
 		// In range by construction, so there is no error to look at.
@@ -142,11 +150,12 @@ func (t *Tally) record(row int, d time.Duration) {
 	}
 }
 
-// Inputs returns the number of inputs that were added, and of those that were skipped.
-func (t *Tally) Inputs() (done, brokenOff, notBegun int64) {
+// Inputs returns the number of inputs that were added, of those of them whose records were not wanted,
+// and of those that were skipped.
+func (t *Tally) Inputs() (done, filtered, brokenOff, notBegun int64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.Done, t.BrokenOff, t.NotBegun
+	return t.Done, t.Filtered, t.BrokenOff, t.NotBegun
 }
 
 // glance is what the live line shows.

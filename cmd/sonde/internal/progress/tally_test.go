@@ -55,7 +55,7 @@ func sample1() *Tally {
 
 func TestTallyCounts(t *testing.T) {
 	tally := sample1()
-	done, brokenOff, notBegun := tally.Inputs()
+	done, _, brokenOff, notBegun := tally.Inputs()
 	c := tally.counts
 	if done != 108 || brokenOff != 1 || notBegun != 2 || c.Answered != 103 || c.Class[2] != 102 || c.Class[4] != 1 ||
 		c.RedirectErrors != 1 || c.Failed != 4 || c.ExpectMissing != 1 || c.PeakInFlight != 99 {
@@ -112,7 +112,7 @@ func BenchmarkTallyAdd(b *testing.B) {
 func TestSummary(t *testing.T) {
 	got := Summary{
 		Tally: sample1(), Elapsed: 10 * time.Second, CPU: 108 * 60 * time.Microsecond, Limit: 1000,
-		Records: 107, Where: "out\x1b.jsonl", Partial: "interrupted",
+		Account: Account{Read: 109, Written: 107, Left: 2}, Where: "out\x1b.jsonl", Partial: "interrupted",
 	}.String()
 	want := `108 inputs checked in 10s, 11 checks/s, 1 broken off, 2 not begun (interrupted)
   ok                     103   2xx 102   4xx 1
@@ -131,6 +131,7 @@ ms               p50       p90       p99       max      checks
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
 	end := `CPU 60 us a check, at most 99 in flight of 1,000 allowed
+109 lines read = 107 written + 2 left; the rest of the list was not read
 107 records written to out\x1b.jsonl
 `
 	if !strings.HasSuffix(got, end) {
@@ -197,6 +198,7 @@ func TestSummaryOfNothing(t *testing.T) {
   ok                       0
   redirect errors          0
   failures                 0
+0 lines read = 0 written; the rest of the list was not read
 0 records written to standard output
 `
 	if got != want {

@@ -1,7 +1,6 @@
 package progress
 
 import (
-	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -12,29 +11,36 @@ import (
 // Safe returns s with everything escaped that could drive a terminal or turn its text around: all
 // control characters, line ends too, format characters such as the bidirectional marks, and bytes
 // that are no UTF-8.
-func Safe(s string) string {
-	plain := true
-	for _, r := range s {
-		plain = plain && r != utf8.RuneError && printable(r)
-	}
-	if plain {
-		return s
-	}
-	var b strings.Builder
-	for len(s) > 0 {
-		r, size := utf8.DecodeRuneInString(s)
-		switch {
-		case r == utf8.RuneError && size == 1:
-			fmt.Fprintf(&b, `\x%02x`, s[0])
-		case printable(r):
-			b.WriteRune(r)
-		default:
-			quoted := strconv.QuoteRuneToASCII(r)
-			b.WriteString(quoted[1 : len(quoted)-1])
+func Safe(s string) string { return string(AppendSafe(nil, []byte(s))) }
+
+// AppendSafe appends s to dst, escaped as Safe does it, and returns the extended slice. It does not
+// allocate when dst has room.
+func AppendSafe(dst, s []byte) []byte {
+	start := 0
+	for i := 0; i < len(s); {
+		if c := s[i]; ' ' <= c && c < 0x7f {
+			i++
+			continue
 		}
-		s = s[size:]
+		r, size := utf8.DecodeRune(s[i:])
+		invalid := r == utf8.RuneError && size == 1
+		if !invalid && printable(r) {
+			i += size
+			continue
+		}
+		dst = append(dst, s[start:i]...)
+		if invalid {
+			const hex = "0123456789abcdef"
+			dst = append(dst, '\\', 'x', hex[s[i]>>4], hex[s[i]&15])
+		} else {
+			var room [12]byte // for the longest, '\U0010ffff'
+			quoted := strconv.AppendQuoteRuneToASCII(room[:0], r)
+			dst = append(dst, quoted[1:len(quoted)-1]...)
+		}
+		i += size
+		start = i
 	}
-	return b.String()
+	return append(dst, s[start:]...)
 }
 
 func printable(r rune) bool { return r == ' ' || unicode.IsGraphic(r) && !unicode.IsSpace(r) }

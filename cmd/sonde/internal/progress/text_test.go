@@ -28,6 +28,17 @@ func TestSafe(t *testing.T) {
 	}
 }
 
+func TestAppendSafeAllocatesNothing(t *testing.T) {
+	room, s := make([]byte, 0, 64), []byte("a\x1b\u202e\U0001d173\xff")
+	if n := testing.AllocsPerRun(100, func() {
+		if got := AppendSafe(room, s); string(got) != `a\x1b\u202e\U0001d173\xff` {
+			panic(string(got))
+		}
+	}); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
 func FuzzSafe(f *testing.F) {
 	f.Add("a\x1b\u202e\xff")
 	f.Fuzz(func(t *testing.T, s string) {

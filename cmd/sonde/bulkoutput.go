@@ -1,0 +1,253 @@
+package main
+
+import (
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"strings"
+	"time"
+
+	"golang.org/x/term"
+
+	"github.com/sondeprobe/sonde/cmd/sonde/internal/form"
+	"github.com/sondeprobe/sonde/cmd/sonde/internal/journal"
+	"github.com/sondeprobe/sonde/cmd/sonde/internal/output"
+	"github.com/sondeprobe/sonde/cmd/sonde/internal/progress"
+)
+
+// check finds what is wrong with the flags together.
+func (o *bulkOptions) check() error {
+	toFile := o.output != output.Stdout
+	switch {
+	case o.resume && o.overwrite:
+		return usageError("--resume keeps what %s holds and --overwrite empties it; give one of them", o.output)
+	case (o.resume || o.overwrite) && !toFile:
+		return usageError("--resume and --overwrite are about a file of records; name it with -o FILE")
+	}
+	return nil
+}
+
+// chooseForm finds what is wrong with --fields.
+func (s *bulk) chooseForm(schema form.Schema) (err error) {
+	kind := map[string]form.Kind{"jsonl": form.JSONL, "csv": form.CSV, "text": form.Text}[s.opt.format]
+	s.form, err = form.New(kind, s.opt.fields, schema, s.isColored())
+	if err != nil {
+		return usageError("--fields: %s", err)
+	}
+	if s.opt.resume && !s.form.HasN() {
+		return usageError("--resume goes by the number of each record, which --fields leaves out; give n among --fields")
+	}
+	return nil
+}
+
+// isColored reports whether the records go to somebody who sees colours. See https://no-color.org.
+func (s *bulk) isColored() bool {
+	return s.opt.output == output.Stdout && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb" &&
+		term.IsTerminal(int(s.std.out.Fd()))
+}
+
+// openOutput opens where the records go, and for a file what is beside it, so that a later run can go
+// on from there.
+func (s *bulk) openOutput() error {
+	mode := output.Fresh
+	switch {
+	case s.opt.overwrite:
+		mode = output.Overwrite
+	case s.opt.resume:
+		mode = output.Resume
+	}
+	isInput := func(info os.FileInfo) bool { return s.list != nil && s.list.Holds(info) }
+	file, err := output.Open(s.opt.output, mode, s.std.out, isInput)
+	if errors.Is(err, fs.ErrNotExist) && mode == output.Resume { // begun anew, so that a script can always give --resume
+		file, err = output.Open(s.opt.output, output.Fresh, s.std.out, isInput)
+	}
+	switch {
+	case errors.Is(err, output.ErrIsInput):
+		return usageError("cannot write to %s: it is an input as well; give another file to -o", s.where())
+	case errors.Is(err, output.ErrHoldsRecords):
+		return usageError("%s holds something already; --resume goes on with that run, --overwrite empties the file", s.where())
+	case errors.Is(err, output.ErrInUse):
+		return runtimeError("cannot write to %s: another run is writing to it; wait for its end, or give another file to -o", s.where())
+	case errors.Is(err, output.ErrNotRegular):
+		return usageError("cannot go on with %s: it is no regular file; leave out --resume", s.where())
+	case err != nil:
+		return runtimeError("cannot write to %s: %s; %s", s.where(), err, remedy(err, s.opt.concurrency, "give a file that can be written to -o"))
+	}
+	s.file = file
+	if err := s.openJournal(); err != nil {
+		s.closeFile()
+		return err
+	}
+	return s.enoughFiles()
+}
+
+// openJournal opens what is known of the inputs, beside a file that a run can go on from.
+func (s *bulk) openJournal() error {
+	info, err := s.file.Stat()
+	if err != nil || s.file == s.std.out || !info.Mode().IsRegular() || !s.form.HasN() {
+		s.journal = journal.Unkept()
+		return s.empty()
+	}
+	path := s.opt.output + journal.Suffix
+	if s.opt.resume {
+		return s.goOn(path, info.Size())
+	}
+	return s.anew(path)
+}
+
+// anew begins a run. What is known of the file's last run goes first: killed in between, no run takes
+// one for the other.
+func (s *bulk) anew(path string) (err error) {
+	if err = os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return runtimeError("cannot remove %s: %s", path, output.Reason(err))
+	}
+	if err = s.empty(); err != nil {
+		return err
+	}
+	if s.journal, err = journal.Create(path, s.journalHeader()); err != nil {
+		return runtimeError("cannot write to %s: %s; it goes beside the records, so that a run that ends early can be gone on with: make room, or give another file to -o", path, err)
+	}
+	return nil
+}
+
+// empty takes away what --overwrite is about.
+func (s *bulk) empty() error {
+	if !s.opt.overwrite {
+		return nil
+	}
+	if err := output.Empty(s.file); err != nil {
+		return runtimeError("cannot empty %s: %s", s.where(), err)
+	}
+	return nil
+}
+
+// goOn reads what an earlier run has left.
+func (s *bulk) goOn(path string, size int64) error {
+	j, err := journal.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		if size == 0 {
+			return s.anew(path)
+		}
+		return usageError("cannot go on with %s: %s is missing, which tells its list and flags; --overwrite begins anew", s.where(), path)
+	}
+	if err != nil {
+		return usageError("cannot go on with %s: %s: %s; --overwrite begins anew", s.where(), path, err)
+	}
+	s.journal = j
+	if err := journal.Check(j.Header(), s.journalHeader()); err != nil {
+		return s.cannotGoOn(err)
+	}
+	found, err := output.Recover(s.file, output.PackingOf(s.opt.output), s.doneBefore())
+	if err != nil {
+		return usageError("cannot go on with %s: %s; --overwrite begins anew", s.where(), err)
+	}
+	s.begun = found.Bytes > 0
+	return nil
+}
+
+// doneBefore returns what takes a line that an earlier run wrote.
+func (s *bulk) doneBefore() func(line []byte) error {
+	header := s.header()
+	return func(line []byte) error {
+		if header != "" && string(line) == header {
+			header = ""
+			return nil
+		}
+		n, ok := s.form.N(line)
+		if !ok {
+			return errors.New("it is no record of this form")
+		}
+		return s.journal.Done(n)
+	}
+}
+
+func (s *bulk) cannotGoOn(err error) error {
+	return usageError("cannot go on with %s: %s; give what the run began with, or another file to -o", s.where(), err)
+}
+
+func (s *bulk) journalHeader() journal.Header {
+	size := int64(-1)
+	if s.list != nil {
+		_, _, size, _ = s.list.Position()
+	}
+	return journal.Header{Version: journal.Version, Options: meaningOf(s.name, s.opt.given), Bytes: size, Since: time.Now()}
+}
+
+// writeRecords begins to take records.
+func (s *bulk) writeRecords() {
+	cfg := output.Config{Before: s.journal.Sync, OnError: func(error) { s.abort(errOutput) }}
+	var dst io.Writer = s.file
+	switch {
+	case term.IsTerminal(int(s.file.Fd())):
+		dst = s.meter.Share(s.file)
+	case s.file != s.std.out:
+		cfg.Path, cfg.Packing = s.opt.output, output.PackingOf(s.opt.output)
+	}
+	if !s.begun {
+		cfg.Header = s.header()
+	}
+	s.out = output.NewWriter(dst, cfg)
+}
+
+// write appends one record; encode appends it as JSON. An error is the writer's to report: it ends the
+// run.
+func (s *bulk) write(encode func(dst []byte) []byte) {
+	if s.form.Whole() {
+		_ = s.out.Append(encode)
+		return
+	}
+	_ = s.out.Append(func(dst []byte) []byte {
+		record := s.records.Get().(*[]byte)
+		*record = encode((*record)[:0])
+		dst = s.form.Append(dst, *record)
+		s.records.Put(record)
+		return dst[:len(dst)-1] // the writer ends the line
+	})
+}
+
+// header returns the line that a file of records begins with, without its LF; "" for none.
+func (s *bulk) header() string { return strings.TrimSuffix(string(s.form.AppendHeader(nil)), "\n") }
+
+// pass notes that an input is done and has no record.
+func (s *bulk) pass(n int64) {
+	s.tally.Filter()
+	_ = s.journal.MarkFiltered(n) // its only error is a number that no input has
+	s.out.Pass()
+}
+
+// closeOutput writes what is left. The error is the first of the output and of what is beside it.
+func (s *bulk) closeOutput() error {
+	err := s.out.Close()
+	if journalErr := s.journal.Close(); err == nil {
+		err = journalErr
+	}
+	if closeErr := s.closeFile(); err == nil {
+		err = closeErr
+	}
+	return err
+}
+
+func (s *bulk) closeFile() error {
+	if s.file == s.std.out {
+		return nil
+	}
+	return output.Reason(s.file.Close())
+}
+
+// account says what became of each line. It is called when all is over.
+func (s *bulk) account() progress.Account {
+	_, filtered, brokenOff, notBegun := s.tally.Inputs()
+	a := progress.Account{
+		Read:     s.journal.Read(),
+		Before:   s.journal.Before(),
+		Written:  s.out.Lines(),
+		Filtered: filtered,
+		Left:     brokenOff + notBegun + s.journal.Held() + s.out.Lost(),
+		Whole:    s.whole,
+	}
+	if s.shuffle != nil {
+		a.Left += s.shuffle.Left()
+	}
+	return a
+}

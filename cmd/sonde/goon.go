@@ -1,0 +1,72 @@
+package main
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/spf13/pflag"
+)
+
+// meaning are the flags that change what a record says, or which lines have one. A run goes on only
+// with the same ones.
+var meaning = []string{
+	"format", "fields", "shard", "dry-run",
+	"method", "header", "user-agent", "max-redirects", "no-follow", "body-limit",
+	"timeout", "resolve-timeout", "connect-timeout", "tls-timeout", "head-timeout",
+	"retries", "retry-on", "retry-max-wait",
+	"resolver", "resolve", "ipv4", "ipv6", "source", "insecure",
+	"match-code", "filter-code", "expect", "hops", "lab",
+}
+
+// secret are those of them whose texts are not to lie about in a file.
+var secret = map[string]bool{"header": true}
+
+// meaningOf returns the texts of the command's flags that change what a record says. A text that may
+// be secret is replaced by its digest.
+func meaningOf(command string, flags *pflag.FlagSet) map[string]string {
+	texts := map[string]string{"command": command}
+	for _, name := range meaning {
+		f := flags.Lookup(name)
+		if f == nil {
+			continue
+		}
+		text := f.Value.String()
+		if secret[name] && text != "" {
+			text = fmt.Sprintf("sha256:%x", sha256.Sum256([]byte(text)))
+		}
+		texts[name] = text
+	}
+	return texts
+}
+
+// commandToGoOn is the command line that goes on with the run, as it is typed into a shell.
+func commandToGoOn(args []string) string {
+	words := []string{shellQuote(os.Args[0])}
+	resume := false
+	for _, arg := range args {
+		switch arg {
+		case "--overwrite", "--overwrite=true":
+			continue
+		case "--resume", "--resume=true":
+			resume = true
+		}
+		words = append(words, shellQuote(arg))
+	}
+	if !resume {
+		words = append(words[:2:2], append([]string{"--resume"}, words[2:]...)...)
+	}
+	return strings.Join(words, " ")
+}
+
+// shellQuote writes arg as one word of a POSIX shell.
+func shellQuote(arg string) string {
+	plain := func(r rune) bool {
+		return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("-_./:,=@%+", r)
+	}
+	if arg != "" && strings.IndexFunc(arg, func(r rune) bool { return !plain(r) }) < 0 {
+		return arg
+	}
+	return "'" + strings.ReplaceAll(arg, "'", `'\''`) + "'"
+}

@@ -1,0 +1,40 @@
+package progress
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Account says what became of every line of the list that was read. Each number is counted by itself,
+// so that they prove each other.
+type Account struct {
+	Read     int64 `json:"read"`
+	Before   int64 `json:"done_before"` // by the runs that this one goes on from
+	Written  int64 `json:"written"`     // records that are in the output
+	Filtered int64 `json:"filtered"`    // checked, and the record was not wanted
+	Left     int64 `json:"left"`        // without an outcome
+	Whole    bool  `json:"list_ended"`  // there are no more lines than those that were read
+}
+
+// Balanced reports whether every line that was read is accounted for.
+func (a Account) Balanced() bool { return a.Read == a.Before+a.Written+a.Filtered+a.Left }
+
+// String returns the account as an equation; terms that are 0 are left out.
+func (a Account) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s %s read = ", Count(a.Read), plural(a.Read, "line", "lines"))
+	if a.Before > 0 {
+		fmt.Fprintf(&b, "%s done before + ", Count(a.Before))
+	}
+	fmt.Fprintf(&b, "%s written", Count(a.Written))
+	if a.Filtered > 0 {
+		fmt.Fprintf(&b, " + %s filtered", Count(a.Filtered))
+	}
+	if a.Left > 0 {
+		fmt.Fprintf(&b, " + %s left", Count(a.Left))
+	}
+	if !a.Whole {
+		b.WriteString("; the rest of the list was not read")
+	}
+	return b.String()
+}

@@ -20,6 +20,8 @@ func (s *bulk) meterConfig() progress.Config {
 	if s.list != nil {
 		cfg.Position = func() (p progress.Position) {
 			p.Lines, p.Bytes, p.Size, p.Ended = s.list.Position()
+			p.Lines = s.opt.shard.share(p.Lines)
+			p.Before = min(s.journal.Before(), p.Lines)
 			return p
 		}
 	}

@@ -61,6 +61,14 @@ type shard struct{ number, of int64 }
 // has reports whether the input with this ordinal is in the part.
 func (s shard) has(n int64) bool { return s.of == 0 || (n-1)%s.of == s.number-1 }
 
+// share is how many of the first n inputs are in the part.
+func (s shard) share(n int64) int64 {
+	if s.of == 0 {
+		return n
+	}
+	return (n - s.number + s.of) / s.of
+}
+
 func parseShard(text string) (shard, error) {
 	var s shard
 	var rest string

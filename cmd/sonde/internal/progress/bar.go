@@ -13,7 +13,7 @@ type view struct {
 	glance
 	inFlight int64
 	rate     float64 // checks a second, lately; negative when there is none yet
-	total    int64   // inputs in all, 0 when it cannot be told
+	total    int64   // inputs of this run in all, 0 when it cannot be told
 	exact    bool    // total is counted, not estimated
 }
 
@@ -25,9 +25,9 @@ const grounded = 100
 func (v *view) setTotal(p Position) {
 	switch {
 	case p.Ended:
-		v.total, v.exact = p.Lines, true
+		v.total, v.exact = p.Lines-p.Before, true
 	case p.Size > 0 && p.Bytes > 0 && p.Lines >= grounded:
-		v.total = max(p.Lines, int64(float64(p.Lines)*float64(p.Size)/float64(p.Bytes)))
+		v.total = max(p.Lines, int64(float64(p.Lines)*float64(p.Size)/float64(p.Bytes))) - p.Before
 	}
 }
 

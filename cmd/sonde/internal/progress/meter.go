@@ -29,6 +29,7 @@ const (
 // Position says how far the input is; see input.List.
 type Position struct {
 	Lines, Bytes, Size int64 // read so far, Size of all files or -1
+	Before             int64 // of Lines, done by earlier runs
 	Ended              bool  // Lines is all there is
 }
 

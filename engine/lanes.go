@@ -166,6 +166,7 @@ func (l *lanes) release() {
 	for _, ln := range l.byHost {
 		ln.pace.end()
 		l.offer(ln)
+		l.forget(ln)
 	}
 	l.goOn()
 }

@@ -253,3 +253,91 @@ func TestReleaseEndsEveryWait(t *testing.T) {
 		}
 	})
 }
+
+// Whatever comes together, limits, rates, holds, redirects, further tries and an end in the middle, each
+// job comes to its end, and no more run than may.
+func TestEveryJobComesToItsEnd(t *testing.T) {
+	for seed := range uint64(60) {
+		synctest.Test(t, func(t *testing.T) {
+			rnd := rand.New(rand.NewPCG(seed, 0))
+			pick := func(values ...float64) float64 { return values[rnd.IntN(len(values))] }
+			rules := laneRules{limit: int(pick(-1, 1, 3)), rate: pick(0, 50, 3000), perHost: pick(0, 20, 900), holds: rnd.IntN(2) == 0,
+				window: int(pick(1, 5, 1000)), most: int(pick(1, 4, 40))}
+			const hosts, jobs = 5, 300
+			var l *lanes
+			var mu sync.Mutex // of rnd and what follows
+			busy, running, done := make(map[string]int), 0, make(map[int64]int)
+			roll := func(n int) int {
+				mu.Lock()
+				defer mu.Unlock()
+				return rnd.IntN(n)
+			}
+			var left sync.WaitGroup
+			run := func(j job) (host string, waits bool) {
+				for host = j.loc.host; ; {
+					mu.Lock()
+					if busy[host]++; rules.limit > 0 && busy[host] > rules.limit {
+						t.Errorf("seed %d: %d requests to %s", seed, busy[host], host)
+					}
+					if running++; running > rules.most {
+						t.Errorf("seed %d: %d jobs run", seed, running)
+					}
+					mu.Unlock()
+					time.Sleep(time.Duration(roll(20)) * time.Millisecond)
+					mu.Lock()
+					busy[host]--
+					running--
+					mu.Unlock()
+					if rules.holds && roll(20) == 0 {
+						l.hold(host, time.Duration(roll(3000))*time.Millisecond)
+					}
+					switch roll(8) {
+					case 0: // redirected
+						j.check = &check{}
+						next := fmt.Sprint("host", roll(hosts))
+						if !l.move(host, job{target: j.target, loc: location{host: next}, check: j.check}, next) {
+							return "", true
+						}
+						host = next
+					case 1: // tried again
+						l.later(laneJob(j.target.N, fmt.Sprint("host", roll(hosts))), time.Duration(roll(2000))*time.Millisecond)
+						return host, false
+					default:
+						mu.Lock()
+						done[j.target.N]++
+						mu.Unlock()
+						left.Done()
+						return host, false
+					}
+				}
+			}
+			l = newLanes(rules, func(j job) {
+				go func() {
+					for ok := true; ok; {
+						if host, waits := run(j); waits {
+							j, ok = l.nextOnly()
+						} else {
+							j, ok = l.next(host)
+						}
+					}
+				}()
+			})
+			if seed%3 == 0 {
+				time.AfterFunc(time.Duration(roll(4000))*time.Millisecond, l.release)
+			}
+			for n := range int64(jobs) {
+				left.Add(1)
+				l.add(laneJob(n, fmt.Sprint("host", roll(hosts))))
+			}
+			left.Wait()
+			l.release()
+			synctest.Wait()
+			settled(t, l)
+			for n := range int64(jobs) {
+				if done[n] != 1 {
+					t.Errorf("seed %d: job %d ended %d times", seed, n, done[n])
+				}
+			}
+		})
+	}
+}

@@ -110,6 +110,10 @@ type Resolver struct {
 	seed     maphash.Seed
 	literals [literals]atomic.Pointer[[]netip.Addr] // the lists of IP literals, so that one asked for again costs no allocation
 
+	// Of *query and *time.Timer. They are the Resolver's own, for in a test channels and timers
+	// belong to one clock.
+	queries, timers sync.Pool
+
 	life context.Context // ends with Close
 	kill context.CancelFunc
 	wg   sync.WaitGroup // every goroutine

@@ -89,10 +89,6 @@ func (r *racer) dialAll() (stands byte, failed *Error) {
 	return r.hop.HostIP.As4()[3], nil
 }
 
-// fewTries are enough for a machine that stands still now and then: what is to end under a limit
-// does so once.
-const fewTries = 10
-
 // RFC 8305 section 5: an address that is silent has 250 ms for itself. A timer is never early, and a
 // longer delay would never end under the limit.
 func TestASilentAddressHoldsUpTheNextForADelay(t *testing.T) {

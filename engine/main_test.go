@@ -104,6 +104,10 @@ func sums(t testing.TB, r *Result) {
 	}
 }
 
+// fewTries are enough for a machine that stands still now and then: what is to end under a limit
+// does so once.
+const fewTries = 10
+
 // patiently tries something under a limit that has to end one thing and to leave time for another.
 // The machine may stand still in between, so that the limit is doubled until the outcome is the one
 // that is wanted, or is not to be had: the last one is the caller's to judge.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -70,12 +71,13 @@ func TestAllOfTheConcurrencyIsInFlight(t *testing.T) {
 	defer silent.Close()
 	const limit = 5*leastCrew + 7
 	at := silent.LocalAddr().(*net.UDPAddr).AddrPort()
-	e := newEngine(t, Config{Concurrency: limit, ResolverConfig: resolver.Config{Servers: resolver.At(at), Hosts: "-"}})
+	e := newEngine(t, Config{Concurrency: limit, Timeout: time.Minute, ResolveTimeout: time.Minute,
+		ResolverConfig: resolver.Config{Servers: resolver.At(at), Hosts: "-"}})
 	ctx, cancel := context.WithCancel(context.Background())
 	go func() {
 		defer cancel()
 		for e.Stats().InFlight < limit {
-			time.Sleep(100 * time.Microsecond) // a state without an event to wait for
+			runtime.Gosched()
 		}
 	}()
 	err = e.RunNames(ctx, func(yield func(Target) bool) {

@@ -42,9 +42,24 @@ func resolving(name origin.Name) producer {
 }
 
 func resolvingAt(t *testing.T, server netip.AddrPort, host string) *Error {
-	e := newEngine(t, Config{ResolveTimeout: 300 * time.Millisecond,
+	return resolvingUnder(t, 0, server, host)
+}
+
+func resolvingUnder(t *testing.T, limit time.Duration, server netip.AddrPort, host string) *Error {
+	e := newEngine(t, Config{ResolveTimeout: limit,
 		ResolverConfig: resolver.Config{Servers: resolver.At(server), Hosts: "-"}})
 	return probe(t, e, "http://"+host+"/").Err
+}
+
+// under makes an error that a limit ends.
+func under(kind Kind, make func(t *testing.T, limit time.Duration) *Error) producer {
+	return func(t *testing.T) (err *Error) {
+		patiently(func(limit time.Duration) bool {
+			err = make(t, limit)
+			return err != nil && err.Kind == kind
+		})
+		return err
+	}
 }
 
 func mapped(kind func(error) Kind, errno syscall.Errno) producer {
@@ -54,20 +69,20 @@ func mapped(kind func(error) Kind, errno syscall.Errno) producer {
 }
 
 func handshaking(cfg origin.Config) producer {
-	return func(t *testing.T) *Error {
-		srv := listenOrigin(t, cfg)
-		return probe(t, newEngine(t, Config{TLSTimeout: 100 * time.Millisecond}), "https://"+srv.Addr().String()).Err
-	}
+	return func(t *testing.T) *Error { return handshakingUnder(t, 0, cfg) }
 }
 
-// sending asks with a request that no socket buffer holds.
-func sending(end func(*origin.Conn)) producer {
-	return func(t *testing.T) *Error {
-		srv := listenOrigin(t, origin.Config{ConnHandler: end})
-		e := newEngine(t, Config{HeadTimeout: 200 * time.Millisecond,
-			Header: []HeaderField{{Name: "X-Big", Value: strings.Repeat("x", 16<<20)}}})
-		return probe(t, e, srv.Addr().String()).Err
-	}
+func handshakingUnder(t *testing.T, limit time.Duration, cfg origin.Config) *Error {
+	srv := listenOrigin(t, cfg)
+	return probe(t, newEngine(t, Config{TLSTimeout: limit}), "https://"+srv.Addr().String()).Err
+}
+
+// sendingUnder asks with a request that no socket buffer holds.
+func sendingUnder(t *testing.T, limit time.Duration, end func(*origin.Conn)) *Error {
+	srv := listenOrigin(t, origin.Config{ConnHandler: end})
+	e := newEngine(t, Config{HeadTimeout: limit,
+		Header: []HeaderField{{Name: "X-Big", Value: strings.Repeat("x", 16<<20)}}})
+	return probe(t, e, srv.Addr().String()).Err
 }
 
 // vectorKinds are producers from the project's vectors.
@@ -94,7 +109,10 @@ func producers(t *testing.T) map[Kind]producer {
 		KindResolveNoAddress: resolving(origin.Name{}),
 		KindResolveServFail:  resolving(origin.Name{RCode: 2}),
 		KindResolveRefused:   resolving(origin.Name{RCode: 5}),
-		KindResolveTimeout:   resolving(origin.Name{Drop: -1}),
+		KindResolveTimeout: under(KindResolveTimeout, func(t *testing.T, d time.Duration) *Error {
+			dns := listenDNS(t, map[string]origin.Name{"x.test": {Drop: -1}})
+			return resolvingUnder(t, d, dns.Addr(), "x.test")
+		}),
 		KindResolveBadAnswer: resolving(origin.Name{RCode: 4}),
 		KindResolveCNAMELoop: resolving(origin.Name{CNAME: "y.test"}),
 		KindResolveBadName:   inputting("http://" + strings.Repeat("a", 64) + ".test/"),
@@ -123,7 +141,9 @@ func producers(t *testing.T) map[Kind]producer {
 			return probe(t, e, "http://127.0.0.1/").Err
 		},
 
-		KindTLSTimeout:      handshaking(origin.Config{ConnHandler: (*origin.Conn).Hang}),
+		KindTLSTimeout: under(KindTLSTimeout, func(t *testing.T, limit time.Duration) *Error {
+			return handshakingUnder(t, limit, origin.Config{ConnHandler: (*origin.Conn).Hang})
+		}),
 		KindTLSExpired:      handshaking(withCert(origin.Config{TLS: serverTLS(authority.IssueExpired("127.0.0.1"))})),
 		KindTLSNameMismatch: handshaking(withCert(origin.Config{TLS: serverTLS(authority.Issue("x.test"))})),
 		KindTLSUntrusted:    handshaking(withCert(origin.Config{TLS: serverTLS(authority.Issue("127.0.0.1"))})),
@@ -135,13 +155,17 @@ func producers(t *testing.T) map[Kind]producer {
 		KindTLSNotTLS: handshaking(origin.Config{ConnHandler: func(c *origin.Conn) { c.WriteString("220 hello\r\n"); c.Hang() }}),
 		KindTLSReset:  handshaking(origin.Config{ConnHandler: func(c *origin.Conn) { c.Read(make([]byte, 1)); c.Reset() }}),
 
-		KindSendReset:   sending(func(c *origin.Conn) { c.Read(make([]byte, 1)); c.Reset() }),
-		KindSendTimeout: sending(func(c *origin.Conn) { c.Pause(time.Minute) }),
-
-		KindReceiveTimeout: func(t *testing.T) *Error {
-			srv := serve(t, origin.Hang)
-			return probe(t, newEngine(t, Config{HeadTimeout: 20 * time.Millisecond}), srv.Addr().String()).Err
+		KindSendReset: func(t *testing.T) *Error {
+			return sendingUnder(t, 0, func(c *origin.Conn) { c.Read(make([]byte, 1)); c.Reset() })
 		},
+		KindSendTimeout: under(KindSendTimeout, func(t *testing.T, limit time.Duration) *Error {
+			return sendingUnder(t, limit, func(c *origin.Conn) { c.Pause(time.Minute) })
+		}),
+
+		KindReceiveTimeout: under(KindReceiveTimeout, func(t *testing.T, d time.Duration) *Error {
+			srv := serve(t, origin.Hang)
+			return probe(t, newEngine(t, Config{HeadTimeout: d}), srv.Addr().String()).Err
+		}),
 		KindReceiveReset: func(t *testing.T) *Error {
 			srv := serve(t, origin.SendAndReset("HTTP/1.1 200 OK\r\n"))
 			return probe(t, newEngine(t, Config{}), srv.Addr().String()).Err

@@ -90,7 +90,11 @@ func TestTLSFailuresAreToldApart(t *testing.T) {
 		{"wants a client certificate", origin.Config{TLS: picky, Handler: origin.Respond(200, "")}, KindTLSHandshake},
 	} {
 		srv := listenOrigin(t, tc.cfg)
-		e := newEngine(t, Config{RootCAs: authority.Pool(), TLSTimeout: 200 * time.Millisecond})
+		cfg := Config{RootCAs: authority.Pool()}
+		if tc.kind == KindTLSTimeout {
+			cfg.TLSTimeout = 200 * time.Millisecond
+		}
+		e := newEngine(t, cfg)
 		if r := probe(t, e, "https://"+srv.Addr().String()+"/"); r.Err == nil || r.Err.Kind != tc.kind {
 			t.Errorf("%s: %v, want %v", tc.name, r.Err, tc.kind)
 		}

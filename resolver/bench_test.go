@@ -51,3 +51,13 @@ func BenchmarkLookUp(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkThrottle asks a server that answers 1,000 queries a second for all that many callers
+// want, over a network and by the clock.
+func BenchmarkThrottle(b *testing.B) {
+	s := newCrowd(b, limited(1000, 10))
+	r := newTestWith(b, Config{CacheEntries: -1, Timeout: 5 * time.Second}, usualPace, s.server)
+	failed := flood(b, r, int64(b.N), 500)
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "names/s")
+	b.ReportMetric(float64(failed)/float64(b.N), "failed/name")
+}

@@ -195,23 +195,25 @@ func TestWhatIsKept(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			s := newServer(t, tt.answer)
-			r := newTestWith(t, Config{Timeout: 300 * time.Millisecond}, briskPace, s)
-			first, err := lookUp(t, r, "a.example", IPv4)
-			if !errors.Is(err, tt.err) || first.Cached {
-				t.Fatalf("%+v, %v", first, err)
-			}
-			e := kept(r, "a.example", IPv4)
-			if (e != nil) != (tt.life > 0) || e != nil && e.life != tt.life {
-				t.Fatalf("kept: %+v, want for %v", e, tt.life)
-			}
-			if e == nil {
-				return
-			}
-			again, err := lookUp(t, r, "a.example", IPv4)
-			if !errors.Is(err, tt.err) || !again.Cached || again.RCode != first.RCode || again.Server != first.Server {
-				t.Errorf("%+v, %v", again, err)
-			}
+			synctest.Test(t, func(t *testing.T) {
+				s := newScripted(t, tt.answer)
+				r := newTestWith(t, Config{Timeout: 300 * time.Millisecond}, briskPace, s)
+				first, err := lookUp(t, r, "a.example", IPv4)
+				if !errors.Is(err, tt.err) || first.Cached {
+					t.Fatalf("%+v, %v", first, err)
+				}
+				e := kept(r, "a.example", IPv4)
+				if (e != nil) != (tt.life > 0) || e != nil && e.life != tt.life {
+					t.Fatalf("kept: %+v, want for %v", e, tt.life)
+				}
+				if e == nil {
+					return
+				}
+				again, err := lookUp(t, r, "a.example", IPv4)
+				if !errors.Is(err, tt.err) || !again.Cached || again.RCode != first.RCode || again.Server != first.Server {
+					t.Errorf("%+v, %v", again, err)
+				}
+			})
 		})
 	}
 }

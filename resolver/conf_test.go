@@ -99,7 +99,7 @@ func TestResolvConfOptionsSteerTheLookUp(t *testing.T) {
 }
 
 func TestMissingResolvConfAsksThisMachine(t *testing.T) {
-	r := newTestWith(t, Config{ResolvConf: filepath.Join(t.TempDir(), "none")}, usualPace)
+	r := newTestWith(t, Config{ResolvConf: filepath.Join(t.TempDir(), "none")}, patient())
 	if set := r.conf.get(time.Now()); len(set.list) != 1 || set.list[0].server.Addr() != netip.MustParseAddrPort("127.0.0.1:53") {
 		t.Errorf("%+v", set)
 	}
@@ -135,7 +135,7 @@ func TestUseVCAsksOverTCPOnly(t *testing.T) {
 		}
 	})
 	s.at = s.at.over(TCP)
-	r := newTestWith(t, Config{}, usualPace, s)
+	r := newTestWith(t, Config{}, patient(), s)
 	mustLookUp(t, r, "a.example", Any, "2001:db8::1", "192.0.2.1")
 	for _, rq := range s.requests() {
 		if !rq.tcp {
@@ -182,7 +182,7 @@ func TestFilesAreReadAgainWhenTheyChange(t *testing.T) {
 
 func TestNewServersAreASetOfTheirOwn(t *testing.T) {
 	s := newServer(t, zone(recordA))
-	r := newTestWith(t, Config{}, usualPace, s)
+	r := newTestWith(t, Config{}, patient(), s)
 	mustLookUp(t, r, "a.example", IPv4, "192.0.2.1")
 	kept, sockets := r.upstreams[s.at], 0
 	next := newServer(t, zone("a.example. 60 IN A 192.0.2.2"))

@@ -185,7 +185,7 @@ func TestPinsAreForLocalhostToo(t *testing.T) {
 // What a question queued for is given back when it is done: the place is somebody else's.
 func TestDoneQuestionGivesItsPlaceBack(t *testing.T) {
 	s := newServer(t, silent)
-	r := newTestWith(t, Config{}, usualPace, s)
+	r := newTestWith(t, Config{}, patient(), s)
 	up := r.upstreams[s.at]
 	up.window, up.inFlight = 1, 1
 	q := begun(r, "a.example")
@@ -228,7 +228,9 @@ func TestQueryWithoutRoomIsMadeLaterTheSameWay(t *testing.T) {
 		m.Truncated = true
 		rq.send(pack(m))
 	})
-	r := newTestWith(t, Config{Servers: []Server{s.at}}, usualPace)
+	p := patient()
+	p.hold = usualPace.hold // until the query is made again
+	r := newTestWith(t, Config{Servers: []Server{s.at}}, p)
 	up := r.upstreams[s.at]
 	up.channel = &crowded{up: up, book: book{slots: map[uint16]*slot{}}}
 	if a := mustLookUp(t, r, "a.example", IPv4, "192.0.2.1"); a.Attempts != 2 {

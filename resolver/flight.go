@@ -2,7 +2,6 @@ package resolver
 
 import (
 	"context"
-	"sync"
 	"time"
 )
 
@@ -170,13 +169,14 @@ func (sh *shard) land(e *entry, now time.Time) {
 	}
 }
 
-var timerPool = sync.Pool{New: func() any { return time.NewTimer(time.Hour) }}
-
 // join waits for a look-up that another caller started.
 func (r *Resolver) join(ctx context.Context, a *Answer, sh *shard, e *entry, set *servers, start, until time.Time) error {
-	timer := timerPool.Get().(*time.Timer)
+	timer, _ := r.timers.Get().(*time.Timer)
+	if timer == nil {
+		timer = time.NewTimer(time.Hour)
+	}
 	timer.Reset(until.Sub(start))
-	defer func() { timer.Stop(); timerPool.Put(timer) }()
+	defer func() { timer.Stop(); r.timers.Put(timer) }()
 	var err error
 	select {
 	case <-e.done:

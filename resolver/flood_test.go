@@ -272,7 +272,7 @@ func TestEveryAnswerTwiceMixesNothingUp(t *testing.T) {
 		rq.send(answer)
 		rq.send(answer)
 	})
-	r := newTestWith(t, Config{Sockets: 1, CacheEntries: -1}, usualPace, s)
+	r := newTestWith(t, Config{Sockets: 1, CacheEntries: -1}, patient(), s)
 	var wg sync.WaitGroup
 	for first := range 20 {
 		wg.Go(func() {

@@ -54,7 +54,7 @@ func TestReaderOutlivesICMP(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newServer(t, zone(recordA))
-			r := newTestWith(t, Config{Sockets: 1}, usualPace, s)
+			r := newTestWith(t, Config{Sockets: 1}, patient(), s)
 			q := begun(r, "a.example")
 			defer q.free()
 			listenTo(q, c.errnos, func(unread int) {
@@ -77,7 +77,7 @@ func TestReaderOutlivesICMP(t *testing.T) {
 // TestReadingThatOnlyFailsEnds: a system without the call, say. That is no server's fault.
 func TestReadingThatOnlyFailsEnds(t *testing.T) {
 	s := newServer(t, zone(recordA))
-	r := newTestWith(t, Config{Sockets: 1}, usualPace, s)
+	r := newTestWith(t, Config{Sockets: 1}, patient(), s)
 	q := begun(r, "a.example")
 	defer q.free()
 	left := -1
@@ -93,7 +93,7 @@ func TestReadingThatOnlyFailsEnds(t *testing.T) {
 // TestQueryThatHasNotLeftIsNotRefused: the server's port was closed when an earlier datagram came, and is open when the query comes.
 func TestQueryThatHasNotLeftIsNotRefused(t *testing.T) {
 	at := closedPort(t)
-	r := newTestWith(t, Config{Sockets: 1, Servers: At(at)}, usualPace)
+	r := newTestWith(t, Config{Sockets: 1, Servers: At(at)}, patient())
 	q := begun(r, "a.example")
 	defer q.free()
 	up := r.upstreams[At(at)[0]]
@@ -124,7 +124,7 @@ func TestQueryThatHasNotLeftIsNotRefused(t *testing.T) {
 // TestErrorOfASendIsOfTheQueriesBefore: the kernel reports it to the next call, and what that was to send has not left.
 func TestErrorOfASendIsOfTheQueriesBefore(t *testing.T) {
 	s := newServer(t, zone(recordA))
-	r := newTestWith(t, Config{Sockets: 1}, usualPace, s)
+	r := newTestWith(t, Config{Sockets: 1}, patient(), s)
 	before, now := begun(r, "a.example"), begun(r, "a.example")
 	defer before.free()
 	defer now.free()
@@ -150,7 +150,7 @@ func TestICMPThatSaysNothingAboutTheServer(t *testing.T) {
 	for range 20 {
 		held := make(chan *request, 1)
 		s := newServer(t, func(rq *request) { held <- rq })
-		r := newTestWith(t, Config{Sockets: 1}, usualPace, s)
+		r := newTestWith(t, Config{Sockets: 1}, patient(), s)
 		q := begun(r, "a.example")
 		conn := q.unsent[0].conn
 		complain(t, conn, 12, 0)

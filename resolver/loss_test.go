@@ -13,6 +13,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/miekg/dns"
@@ -164,51 +165,57 @@ func TestEveryNameIsAnsweredThroughLoss(t *testing.T) {
 		pace           pace
 	}{{"short timers", 8, sample(20_000), shortPace()}, {"usual timers", 3, 2_000, usualPace}} {
 		t.Run(tt.name, func(t *testing.T) {
-			react, dropped := lossy(tt.names, 3*tt.servers-1)
-			var servers []*server
-			for range tt.servers {
-				servers = append(servers, newCrowd(t, react).server)
-			}
-			r := newTestWith(t, Config{Rotate: true, CacheEntries: -1, Timeout: time.Minute}, tt.pace, servers...)
-			lookUpMany(t, r, 0, tt.names, 500, nil)
-			st := r.Stats()
-			if n := dropped.Load(); n < int64(tt.names)/6 || st.Lost < uint64(n)/2 {
-				t.Errorf("%d answers dropped: %+v", n, st)
-			}
-			for server, up := range r.upstreams {
-				if up.inFlight != 0 || up.first() != nil {
-					t.Errorf("%d in flight to %v after the last", up.inFlight, server)
+			synctest.Test(t, func(t *testing.T) {
+				react, dropped := lossy(tt.names, 3*tt.servers-1)
+				var servers []*server
+				for range tt.servers {
+					servers = append(servers, newScriptedCrowd(t, react).server)
 				}
-			}
+				r := newTestWith(t, Config{Rotate: true, CacheEntries: -1, Timeout: time.Minute}, tt.pace, servers...)
+				lookUpMany(t, r, 0, tt.names, 500, nil)
+				st := r.Stats()
+				if n := dropped.Load(); n < int64(tt.names)/6 || st.Lost < uint64(n)/2 {
+					t.Errorf("%d answers dropped: %+v", n, st)
+				}
+				for server, up := range r.upstreams {
+					if up.inFlight != 0 || up.first() != nil {
+						t.Errorf("%d in flight to %v after the last", up.inFlight, server)
+					}
+				}
+			})
 		})
 	}
 }
 
 // TestLossBesideADeadServer: the resends of what one server lost go to another that never answers; the names have to come back from there.
 func TestLossBesideADeadServer(t *testing.T) {
-	const names = 1000
-	react, _ := lossy(names, 2)
-	good, dead := newCrowd(t, react), newCrowd(t, mute)
-	r := newTestWith(t, Config{CacheEntries: -1}, shortPace(), good.server, dead.server)
-	lookUpMany(t, r, 0, names, 500, nil)
+	synctest.Test(t, func(t *testing.T) {
+		const names = 1000
+		react, _ := lossy(names, 2)
+		good, dead := newScriptedCrowd(t, react), newScriptedCrowd(t, mute)
+		r := newTestWith(t, Config{CacheEntries: -1}, shortPace(), good.server, dead.server)
+		lookUpMany(t, r, 0, names, 500, nil)
+	})
 }
 
 // TestQueueForTheOnlyServerIsSentThoughItIsDown: what waits for a place at a server that is down has nowhere else to go.
 func TestQueueForTheOnlyServerIsSentThoughItIsDown(t *testing.T) {
-	const names = 200
-	react, _ := lossy(names, 2)
-	s := newCrowd(t, react)
-	r := newTestWith(t, Config{CacheEntries: -1}, shortPace(), s.server)
-	up := r.upstreams[s.at]
-	up.window, up.inFlight = 1, 1
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		eventually(t, "all wait", func() bool { return up.queueLen() == names })
-		up.down(time.Now())
-		up.free()
+	synctest.Test(t, func(t *testing.T) {
+		const names = 200
+		react, _ := lossy(names, 2)
+		s := newScriptedCrowd(t, react)
+		r := newTestWith(t, Config{CacheEntries: -1}, shortPace(), s.server)
+		up := r.upstreams[s.at]
+		up.window, up.inFlight = 1, 1
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			soon(t, "all wait", func() bool { return up.queueLen() == names })
+			up.down(time.Now())
+			up.free()
+		})
+		lookUpMany(t, r, 0, names, names, nil)
+		wg.Wait()
 	})
-	lookUpMany(t, r, 0, names, names, nil)
-	wg.Wait()
 }
 
 // queueLen counts the tickets that wait for a place.
@@ -227,51 +234,55 @@ func (u *upstream) queueLen() int {
 // TestQueuedResendsLeaveADownServer: two look-ups have lost a query to the one server and wait for the only place at the other, which is
 // down. When the place comes free they go back to the one, instead of handing the place to each other.
 func TestQueuedResendsLeaveADownServer(t *testing.T) {
-	lossy, dead := newCrowd(t, mute), newCrowd(t, mute)
-	r := newTestWith(t, Config{CacheEntries: -1}, usualPace, lossy.server, dead.server)
-	up, now := r.upstreams[dead.at], time.Now()
-	up.down(now)
-	up.window, up.inFlight = 1, 1
-	var asks []*ask
-	for i := range 2 {
-		q := newQuery(r, r.conf.get(now), fmt.Sprintf("n%d.example.", i), IPv4, now.Add(time.Minute))
-		defer q.free()
-		q.begin(now)
-		q.tick(now.Add(usualPace.firstWait))
-		asks = append(asks, &q.asks[0])
-	}
-	if up.queueLen() != 2 {
-		t.Fatalf("%d wait", up.queueLen())
-	}
-	up.free()
-	for range 3 {
-		for _, a := range asks {
-			a.redeem()
+	synctest.Test(t, func(t *testing.T) {
+		lossy, dead := newScriptedCrowd(t, mute), newScriptedCrowd(t, mute)
+		r := newTestWith(t, Config{CacheEntries: -1}, usualPace, lossy.server, dead.server)
+		up, now := r.upstreams[dead.at], time.Now()
+		up.down(now)
+		up.window, up.inFlight = 1, 1
+		var asks []*ask
+		for i := range 2 {
+			q := newQuery(r, r.conf.get(now), fmt.Sprintf("n%d.example.", i), IPv4, now.Add(time.Minute))
+			defer q.free()
+			q.begin(now)
+			q.tick(now.Add(usualPace.firstWait))
+			asks = append(asks, &q.asks[0])
 		}
-	}
-	for i, a := range asks {
-		if a.tries[0].sends != 2 || a.tries[1].sends != 0 || a.ticket.up != nil {
-			t.Errorf("look-up %d: sent to the one %d times, to the other %d times, waits: %v", i, a.tries[0].sends, a.tries[1].sends, a.ticket.up != nil)
+		if up.queueLen() != 2 {
+			t.Fatalf("%d wait", up.queueLen())
 		}
-	}
+		up.free()
+		for range 3 {
+			for _, a := range asks {
+				a.redeem()
+			}
+		}
+		for i, a := range asks {
+			if a.tries[0].sends != 2 || a.tries[1].sends != 0 || a.ticket.up != nil {
+				t.Errorf("look-up %d: sent to the one %d times, to the other %d times, waits: %v", i, a.tries[0].sends, a.tries[1].sends, a.ticket.up != nil)
+			}
+		}
+	})
 }
 
 // TestLossesAmongAnswersLeaveAServerUp: a few queries of a burst are lost, the rest is answered; the timers of those lost end together.
 func TestLossesAmongAnswersLeaveAServerUp(t *testing.T) {
-	one := newCrowd(t, func(name int, query []byte) []byte {
-		if name < missLimit {
-			return nil
+	synctest.Test(t, func(t *testing.T) {
+		one := newScriptedCrowd(t, func(name int, query []byte) []byte {
+			if name < missLimit {
+				return nil
+			}
+			return truthful(name, query)
+		})
+		two := newScriptedCrowd(t, truthful)
+		p := usualPace
+		p.firstWait = p.minWait // for all of the burst the same
+		r := newTestWith(t, Config{CacheEntries: -1}, p, one.server, two.server)
+		lookUpMany(t, r, 0, 100, 100, nil)
+		if r.upstreams[one.at].isDown(time.Now()) {
+			t.Errorf("down, after %d answers", 100-missLimit)
 		}
-		return truthful(name, query)
 	})
-	two := newCrowd(t, truthful)
-	p := usualPace
-	p.firstWait = p.minWait // for all of the burst the same
-	r := newTestWith(t, Config{CacheEntries: -1}, p, one.server, two.server)
-	lookUpMany(t, r, 0, 100, 100, nil)
-	if r.upstreams[one.at].isDown(time.Now()) {
-		t.Errorf("down, after %d answers", 100-missLimit)
-	}
 }
 
 // TestStormOfFailuresIsTheOtherServersWork: one server fails everything, at once and in full, or with a header that answers nothing.
@@ -288,24 +299,26 @@ func TestStormOfFailuresIsTheOtherServersWork(t *testing.T) {
 		{"bare FORMERR", bare(dns.RcodeFormatError), true, ErrTimeout},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			bad, good := newCrowd(t, tt.react), newCrowd(t, truthful)
-			r := newTestWith(t, Config{CacheEntries: -1, Timeout: time.Minute}, shortPace(), bad.server, good.server)
-			for _, l := range lookUpMany(t, r, 0, 500, 100, nil) {
-				if l.answer.Server != good.at || l.answer.RCode != dns.RcodeSuccess {
-					t.Fatalf("%+v", l.answer)
+			synctest.Test(t, func(t *testing.T) {
+				bad, good := newScriptedCrowd(t, tt.react), newScriptedCrowd(t, truthful)
+				r := newTestWith(t, Config{CacheEntries: -1, Timeout: time.Minute}, shortPace(), bad.server, good.server)
+				for _, l := range lookUpMany(t, r, 0, 500, 100, nil) {
+					if l.answer.Server != good.at || l.answer.RCode != dns.RcodeSuccess {
+						t.Fatalf("%+v", l.answer)
+					}
 				}
-			}
-			if tt.bare {
-				eventually(t, "every bare header is ignored", func() bool { return int64(r.Stats().Ignored) >= bad.asked.Load() })
-			}
-			alone := newTestWith(t, Config{}, shortPace(), bad.server)
-			var deadline time.Time
-			if tt.bare {
-				deadline = time.Now().Add(50 * time.Millisecond)
-			}
-			if a, err := alone.LookUp(t.Context(), "n1.example", IPv4, deadline); !errors.Is(err, tt.alone) {
-				t.Errorf("alone: %+v, %v, want %v", a, err, tt.alone)
-			}
+				if tt.bare {
+					soon(t, "every bare header is ignored", func() bool { return int64(r.Stats().Ignored) >= bad.asked.Load() })
+				}
+				alone := newTestWith(t, Config{}, shortPace(), bad.server)
+				var deadline time.Time
+				if tt.bare {
+					deadline = time.Now().Add(50 * time.Millisecond)
+				}
+				if a, err := alone.LookUp(t.Context(), "n1.example", IPv4, deadline); !errors.Is(err, tt.alone) {
+					t.Errorf("alone: %+v, %v, want %v", a, err, tt.alone)
+				}
+			})
 		})
 	}
 }
@@ -313,71 +326,75 @@ func TestStormOfFailuresIsTheOtherServersWork(t *testing.T) {
 // TestDeadFirstServerCostsNothingOnceItIsKnown holds the promise about time: the look-ups that begin after the dead server was found out
 // take less than 300 ms but for one in a hundred.
 func TestDeadFirstServerCostsNothingOnceItIsKnown(t *testing.T) {
-	names, flying := sample(5000), 50
-	dead, good := newCrowd(t, mute), newCrowd(t, truthful)
-	r := newTestWith(t, Config{CacheEntries: -1}, usualPace, dead.server, good.server)
-	var took []time.Duration
-	for _, l := range lookUpMany(t, r, 0, names+flying, flying, func() bool { return r.upstreams[dead.at].isDown(time.Now()) }) {
-		if l.marked {
-			took = append(took, l.took)
+	synctest.Test(t, func(t *testing.T) {
+		names, flying := sample(5000), 50
+		dead, good := newScriptedCrowd(t, mute), newScriptedCrowd(t, truthful)
+		r := newTestWith(t, Config{CacheEntries: -1}, usualPace, dead.server, good.server)
+		var took []time.Duration
+		for _, l := range lookUpMany(t, r, 0, names+flying, flying, func() bool { return r.upstreams[dead.at].isDown(time.Now()) }) {
+			if l.marked {
+				took = append(took, l.took)
+			}
 		}
-	}
-	if len(took) < names*9/10 {
-		t.Fatalf("only %d look-ups began after the server was found dead", len(took))
-	}
-	slices.Sort(took)
-	if p99 := took[len(took)*99/100]; p99 >= 300*time.Millisecond {
-		t.Errorf("p99 is %v", p99)
-	}
-	if n := dead.asked.Load(); n > int64(names+flying-len(took)+10) {
-		t.Errorf("the dead server was asked %d times", n)
-	}
+		if len(took) < names*9/10 {
+			t.Fatalf("only %d look-ups began after the server was found dead", len(took))
+		}
+		slices.Sort(took)
+		if p99 := took[len(took)*99/100]; p99 >= 300*time.Millisecond {
+			t.Errorf("p99 is %v", p99)
+		}
+		if n := dead.asked.Load(); n > int64(names+flying-len(took)+10) {
+			t.Errorf("the dead server was asked %d times", n)
+		}
+	})
 }
 
 // TestServerThatDiesAndComesBack: no name is lost when it dies, it is asked last from then on, and first again once it has answered the
 // look-up that finds out how it is.
 func TestServerThatDiesAndComesBack(t *testing.T) {
-	var dead atomic.Bool
-	var asked atomic.Int64
-	mortal := newCrowd(t, func(name int, query []byte) []byte {
-		if asked.Add(1) == 1001 {
-			dead.Store(true)
-		}
-		if dead.Load() {
-			return nil
-		}
-		return truthful(name, query)
-	})
-	other := newCrowd(t, truthful)
-	r := newTestWith(t, Config{CacheEntries: -1}, usualPace, mortal.server, other.server)
-	up := r.upstreams[mortal.at]
-	after, again := 0, 0
-	for _, l := range lookUpMany(t, r, 0, 3000, 200, func() bool { return dead.Load() && up.isDown(time.Now()) }) {
-		if l.marked {
-			after++
-			if l.answer.Attempts > 1 {
-				again++
+	synctest.Test(t, func(t *testing.T) {
+		var dead atomic.Bool
+		var asked atomic.Int64
+		mortal := newScriptedCrowd(t, func(name int, query []byte) []byte {
+			if asked.Add(1) == 1001 {
+				dead.Store(true)
+			}
+			if dead.Load() {
+				return nil
+			}
+			return truthful(name, query)
+		})
+		other := newScriptedCrowd(t, truthful)
+		r := newTestWith(t, Config{CacheEntries: -1}, usualPace, mortal.server, other.server)
+		up := r.upstreams[mortal.at]
+		after, again := 0, 0
+		for _, l := range lookUpMany(t, r, 0, 3000, 200, func() bool { return dead.Load() && up.isDown(time.Now()) }) {
+			if l.marked {
+				after++
+				if l.answer.Attempts > 1 {
+					again++
+				}
 			}
 		}
-	}
-	if after < 1000 || again > after/4 { // answers of its last moments may raise the dead for a moment
-		t.Fatalf("%d look-ups began after its death was known, %d of them asked twice", after, again)
-	}
-
-	dead.Store(false)
-	up.mu.Lock()
-	up.downUntil = time.Now()
-	up.mu.Unlock()
-	back := 0
-	lookUpMany(t, r, 3000, 1, 1, nil)
-	for _, l := range lookUpMany(t, r, 3001, 100, 10, nil) {
-		if l.answer.Server == mortal.at {
-			back++
+		if after < 1000 || again > after/4 { // answers of its last moments may raise the dead for a moment
+			t.Fatalf("%d look-ups began after its death was known, %d of them asked twice", after, again)
 		}
-	}
-	if back < 90 { // all of them, unless the machine is so busy that a resend overtakes
-		t.Errorf("after its return it gave %d answers of 100", back)
-	}
+
+		dead.Store(false)
+		up.mu.Lock()
+		up.downUntil = time.Now()
+		up.mu.Unlock()
+		back := 0
+		lookUpMany(t, r, 3000, 1, 1, nil)
+		for _, l := range lookUpMany(t, r, 3001, 100, 10, nil) {
+			if l.answer.Server == mortal.at {
+				back++
+			}
+		}
+		if back < 90 { // all of them, unless the machine is so busy that a resend overtakes
+			t.Errorf("after its return it gave %d answers of 100", back)
+		}
+	})
 }
 
 // TestRestartOfTheOnlyServerLosesNoName: its port is closed for a while. One that has never answered is given up at once.
@@ -429,108 +446,114 @@ func TestRestartOfTheOnlyServerLosesNoName(t *testing.T) {
 
 // TestOneLookUpFindsOutHowADeadServerIs: when its time of being asked last is over and it is still dead, one look-up pays for it.
 func TestOneLookUpFindsOutHowADeadServerIs(t *testing.T) {
-	dead, good := newCrowd(t, mute), newCrowd(t, truthful)
-	r := newTestWith(t, Config{CacheEntries: -1}, usualPace, dead.server, good.server)
-	up := r.upstreams[dead.at]
-	for round := range 3 {
-		now := time.Now()
-		up.down(now.Add(-downLife))
-		if up.isDown(now) {
-			t.Fatal("down for longer than it should be")
+	synctest.Test(t, func(t *testing.T) {
+		dead, good := newScriptedCrowd(t, mute), newScriptedCrowd(t, truthful)
+		r := newTestWith(t, Config{CacheEntries: -1}, usualPace, dead.server, good.server)
+		up := r.upstreams[dead.at]
+		for round := range 3 {
+			now := time.Now()
+			up.down(now.Add(-downLife))
+			if up.isDown(now) {
+				t.Fatal("down for longer than it should be")
+			}
+			var queries []*query
+			for i := range 100 { // begun by one goroutine: with many, two may choose at the same moment
+				q := newQuery(r, r.conf.get(now), fmt.Sprintf("n%d.example.", i), IPv4, now.Add(time.Minute))
+				q.begin(now)
+				queries = append(queries, q)
+			}
+			sent := 0
+			for _, q := range queries {
+				sent += q.asks[0].tries[0].sends
+				q.free()
+			}
+			if sent != 1 || !up.isDown(now) {
+				t.Errorf("round %d: %d of 100 look-ups asked the dead server", round, sent)
+			}
 		}
-		var queries []*query
-		for i := range 100 { // begun by one goroutine: with many, two may choose at the same moment
-			q := newQuery(r, r.conf.get(now), fmt.Sprintf("n%d.example.", i), IPv4, now.Add(time.Minute))
-			q.begin(now)
-			queries = append(queries, q)
-		}
-		sent := 0
-		for _, q := range queries {
-			sent += q.asks[0].tries[0].sends
-			q.free()
-		}
-		if sent != 1 || !up.isDown(now) {
-			t.Errorf("round %d: %d of 100 look-ups asked the dead server", round, sent)
-		}
-	}
+	})
 }
 
 // TestQueueOfAServerThatGoesDownGoesToTheOther: look-ups wait for places at the first server while those before them find out that it is
 // dead.
 func TestQueueOfAServerThatGoesDownGoesToTheOther(t *testing.T) {
-	const names = 300
-	dead, good := newCrowd(t, mute), newCrowd(t, truthful)
-	p := usualPace
-	p.firstWait = 100 * time.Millisecond
-	r := newTestWith(t, Config{CacheEntries: -1, Timeout: time.Minute}, p, dead.server, good.server)
-	up := r.upstreams[dead.at]
-	up.window = leastWindow
-	for _, l := range lookUpMany(t, r, 0, names, names, nil) {
-		if l.answer.Server != good.at {
-			t.Fatalf("%+v", l.answer)
+	synctest.Test(t, func(t *testing.T) {
+		const names = 300
+		dead, good := newScriptedCrowd(t, mute), newScriptedCrowd(t, truthful)
+		p := usualPace
+		p.firstWait = 100 * time.Millisecond
+		r := newTestWith(t, Config{CacheEntries: -1, Timeout: time.Minute}, p, dead.server, good.server)
+		up := r.upstreams[dead.at]
+		up.window = leastWindow
+		for _, l := range lookUpMany(t, r, 0, names, names, nil) {
+			if l.answer.Server != good.at {
+				t.Fatalf("%+v", l.answer)
+			}
 		}
-	}
-	// A window's worth, and what takes the places of the first who miss; a busy machine may hold the other server for dead for a while.
-	if n := dead.asked.Load(); n < missLimit || n > names/2 {
-		t.Errorf("the dead server was asked %d times with a window of %d", n, leastWindow)
-	}
-	if up.inFlight != 0 || up.queueLen() != 0 {
-		t.Errorf("%d in flight, %d queued after the last", up.inFlight, up.queueLen())
-	}
+		// A window's worth, and what takes the places of the first who miss; a busy machine may hold the other server for dead for a while.
+		if n := dead.asked.Load(); n < missLimit || n > names/2 {
+			t.Errorf("the dead server was asked %d times with a window of %d", n, leastWindow)
+		}
+		if up.inFlight != 0 || up.queueLen() != 0 {
+			t.Errorf("%d in flight, %d queued after the last", up.inFlight, up.queueLen())
+		}
+	})
 }
 
 // A server that is gone for a moment: two sends fall into it, and the third comes when most of the time is over.
 func TestLastSendIsKeptForLaterWhileNobodyAnswers(t *testing.T) {
-	t.Parallel() // it waits most of the time
-	p := usualPace
-	p.firstWait, p.minWait = 10*time.Millisecond, 10*time.Millisecond
-	came := make(chan time.Time, 10)
-	s := newServer(t, func(rq *request) {
-		if came <- time.Now(); len(came) == 3 {
-			zone(recordA)(rq)
+	synctest.Test(t, func(t *testing.T) {
+		p := usualPace
+		p.firstWait, p.minWait = 10*time.Millisecond, 10*time.Millisecond
+		came := make(chan time.Time, 10)
+		s := newScripted(t, func(rq *request) {
+			if came <- time.Now(); len(came) == 3 {
+				zone(recordA)(rq)
+			}
+		})
+		const timeout = 4 * time.Second
+		r := newTestWith(t, Config{Timeout: timeout}, p, s)
+		if a := mustLookUp(t, r, "a.example", IPv4, "192.0.2.1"); a.Attempts != 3 {
+			t.Errorf("%+v", a)
+		}
+		<-came
+		second := <-came
+		if gap := (<-came).Sub(second); gap < timeout/3 {
+			t.Errorf("the last send came %v after the one before", gap)
 		}
 	})
-	const timeout = 4 * time.Second
-	r := newTestWith(t, Config{Timeout: timeout}, p, s)
-	if a := mustLookUp(t, r, "a.example", IPv4, "192.0.2.1"); a.Attempts != 3 {
-		t.Errorf("%+v", a)
-	}
-	<-came
-	second := <-came
-	if gap := (<-came).Sub(second); gap < timeout/3 {
-		t.Errorf("the last send came %v after the one before", gap)
-	}
 }
 
 // A query whose turn comes late has all its time from then on, and the record says what it waited for.
 func TestQueryWhoseTurnComesLateHasItsTime(t *testing.T) {
-	t.Parallel() // it waits most of the time
-	asked := make(chan struct{}, 10)
-	s := newServer(t, func(*request) { asked <- struct{}{} })
-	const timeout = 2 * time.Second
-	r := newTestWith(t, Config{Timeout: timeout}, patient(), s)
-	up := r.upstreams[s.at]
-	up.mu.Lock()
-	up.window = 1
-	up.mu.Unlock()
-	first := make(chan outcome, 1)
-	go func() {
-		a, err := r.LookUp(t.Context(), "a.example", IPv4, time.Now().Add(time.Second))
-		first <- outcome{a, err}
-	}()
-	<-asked
-	if c, err := r.LookUp(t.Context(), "c.example", IPv4, time.Now().Add(20*time.Millisecond)); !errors.Is(err, errWindow) || c.Queued == 0 {
-		t.Errorf("%+v, %v", c, err)
-	}
-	began := time.Now()
-	b, err := lookUp(t, r, "b.example", IPv4) // waits for the place of the first, which ends before it
-	if a := <-first; !errors.Is(a.err, ErrTimeout) || a.answer.Attempts != 1 || a.answer.Queued != 0 {
-		t.Errorf("%+v, %v", a.answer, a.err)
-	}
-	if !errors.Is(err, ErrTimeout) || errors.Is(err, errWindow) || b.Attempts != 1 || b.Queued == 0 || time.Since(began) < b.Queued+timeout {
-		t.Errorf("%+v, %v", b, err)
-	}
-	if n := len(s.requests()); n != 2 || up.inFlight != 0 {
-		t.Errorf("%d queries, %d in flight", n, up.inFlight)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		asked := make(chan struct{}, 10)
+		s := newScripted(t, func(*request) { asked <- struct{}{} })
+		const timeout = 2 * time.Second
+		r := newTestWith(t, Config{Timeout: timeout}, patient(), s)
+		up := r.upstreams[s.at]
+		up.mu.Lock()
+		up.window = 1
+		up.mu.Unlock()
+		first := make(chan outcome, 1)
+		go func() {
+			a, err := r.LookUp(t.Context(), "a.example", IPv4, time.Now().Add(time.Second))
+			first <- outcome{a, err}
+		}()
+		<-asked
+		if c, err := r.LookUp(t.Context(), "c.example", IPv4, time.Now().Add(20*time.Millisecond)); !errors.Is(err, errWindow) || c.Queued == 0 {
+			t.Errorf("%+v, %v", c, err)
+		}
+		began := time.Now()
+		b, err := lookUp(t, r, "b.example", IPv4) // waits for the place of the first, which ends before it
+		if a := <-first; !errors.Is(a.err, ErrTimeout) || a.answer.Attempts != 1 || a.answer.Queued != 0 {
+			t.Errorf("%+v, %v", a.answer, a.err)
+		}
+		if !errors.Is(err, ErrTimeout) || errors.Is(err, errWindow) || b.Attempts != 1 || b.Queued == 0 || time.Since(began) < b.Queued+timeout {
+			t.Errorf("%+v, %v", b, err)
+		}
+		if n := len(s.requests()); n != 2 || up.inFlight != 0 {
+			t.Errorf("%d queries, %d in flight", n, up.inFlight)
+		}
+	})
 }

@@ -8,7 +8,9 @@ import (
 // outbox holds the queries that are about to leave on a socket, so that one system call takes many of them: half of what a query costs is
 // the call. Whoever adds to it claims it, lets the other look-ups that are ready to run add theirs, and sends them all.
 type outbox struct {
-	sender *sender // owned by who claimed the outbox
+	sender interface { // a *sender; owned by who claimed the outbox
+		send(octets []byte, list []leaving) (n int, err error)
+	}
 
 	mu      sync.Mutex
 	octets  []byte    // the queries, one behind the other

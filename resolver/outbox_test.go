@@ -20,7 +20,7 @@ func begun(r *Resolver, name string) *query {
 // What does not leave this machine says nothing about the server, and was not sent.
 func TestQueryThatDoesNotLeaveIsALocalMatter(t *testing.T) {
 	s := newServer(t, zone(recordA))
-	r := newTestWith(t, Config{Sockets: 1}, usualPace, s)
+	r := newTestWith(t, Config{Sockets: 1}, patient(), s)
 	q := begun(r, "a.example")
 	up := r.upstreams[s.at]
 	up.sockets[0].conn.Close()
@@ -41,7 +41,7 @@ func TestQueryThatDoesNotLeaveIsALocalMatter(t *testing.T) {
 // A look-up that ends before its turn to send leaves nobody else's query behind.
 func TestOutboxIsEmptiedByWhoeverClaimedIt(t *testing.T) {
 	s := newServer(t, zone(recordA, "b.example. 60 IN A 192.0.2.2"))
-	r := newTestWith(t, Config{Sockets: 1}, usualPace, s)
+	r := newTestWith(t, Config{Sockets: 1}, patient(), s)
 	a, b := begun(r, "a.example"), begun(r, "b.example")
 	box := &r.upstreams[s.at].sockets[0].out
 	if box.waiting.Load() != 2 || !box.claim() || box.claim() {
@@ -61,7 +61,7 @@ func TestOutboxIsEmptiedByWhoeverClaimedIt(t *testing.T) {
 // Queries that leave together share a socket, which is drawn anew for the next ones; the two of one look-up do not.
 func TestBatchesLeaveFromSocketsDrawnAtRandom(t *testing.T) {
 	s := newServer(t, silent)
-	r := newTestWith(t, Config{Sockets: 8, CacheEntries: -1}, usualPace, s)
+	r := newTestWith(t, Config{Sockets: 8, CacheEntries: -1}, patient(), s)
 	now := time.Now()
 	used := map[carrier]int{}
 	for batch := range 40 {

@@ -2,7 +2,6 @@ package resolver
 
 import (
 	"runtime"
-	"sync"
 	"time"
 )
 
@@ -54,16 +53,14 @@ type query struct {
 	heldOut   bool      // the hold ran out
 }
 
-var queryPool = sync.Pool{New: func() any {
-	q := &query{inbox: make(chan event, 8), timer: time.NewTimer(time.Hour)}
-	q.timer.Stop()
-	q.asks[0].q, q.asks[1].q = q, q
-	return q
-}}
-
 // newQuery prepares the look-up of fqdn, which ends in a dot. Nothing is sent yet.
 func newQuery(r *Resolver, set *servers, fqdn string, family Family, deadline time.Time) *query {
-	q := queryPool.Get().(*query)
+	q, _ := r.queries.Get().(*query)
+	if q == nil {
+		q = &query{inbox: make(chan event, 8), timer: time.NewTimer(time.Hour)}
+		q.timer.Stop()
+		q.asks[0].q, q.asks[1].q = q, q
+	}
 	q.r, q.set, q.name, q.deadline = r, set, fqdn[:len(fqdn)-1], deadline
 	q.first = set.begin()
 	q.asks[0].reset(typeA, fqdn, family != IPv6)
@@ -87,9 +84,10 @@ func (q *query) free() {
 		ev.octets.free()
 	}
 	q.timer.Stop()
+	pool := &q.r.queries
 	q.r, q.set, q.name = nil, nil, ""
 	q.attempts, q.armed, q.holdUntil, q.heldOut = 0, time.Time{}, time.Time{}, false
-	queryPool.Put(q)
+	pool.Put(q)
 }
 
 // post hands an event to the look-up without waiting. It reports false when the inbox is full: the event is lost, as a datagram may be.

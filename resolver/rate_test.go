@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/miekg/dns"
@@ -24,32 +25,34 @@ func TestRateIsNeverExceeded(t *testing.T) {
 		lost  int32 // of each name's first queries
 	}{{"all answered", 400, 0}, {"first answers lost", 150, 1}} {
 		t.Run(tt.name, func(t *testing.T) {
-			start := time.Now()
-			var over, queries atomic.Int64
-			asked := make([]atomic.Int32, tt.names)
-			s := newCrowd(t, func(name int, query []byte) []byte {
-				n := queries.Add(1)
-				if allowed := int64(rate*time.Since(start).Seconds()) + burst + 1; n > allowed && over.Add(1) == 1 {
-					t.Errorf("query %d came after %v: %d are allowed", n, time.Since(start), allowed)
+			synctest.Test(t, func(t *testing.T) {
+				start := time.Now()
+				var over, queries atomic.Int64
+				asked := make([]atomic.Int32, tt.names)
+				s := newScriptedCrowd(t, func(name int, query []byte) []byte {
+					n := queries.Add(1)
+					if allowed := int64(rate*time.Since(start).Seconds()) + burst + 1; n > allowed && over.Add(1) == 1 {
+						t.Errorf("query %d came after %v: %d are allowed", n, time.Since(start), allowed)
+					}
+					if asked[name].Add(1) <= tt.lost {
+						return nil
+					}
+					return truthful(name, query)
+				})
+				r := newTestWith(t, Config{Rate: rate, CacheEntries: -1, Timeout: time.Minute}, shortPace(), s.server)
+				for _, l := range lookUpMany(t, r, 0, tt.names, tt.names, nil) {
+					if l.answer.Queued > l.took {
+						t.Errorf("queued for %v of %v", l.answer.Queued, l.took)
+					}
 				}
-				if asked[name].Add(1) <= tt.lost {
-					return nil
+				took := time.Since(start)
+				if least := int64(tt.names) * int64(1+tt.lost); queries.Load() < least {
+					t.Errorf("%d queries, not %d, in %v", queries.Load(), least, took)
 				}
-				return truthful(name, query)
+				if floor := time.Duration(float64(queries.Load()-burst-1) / rate * float64(time.Second)); took < floor {
+					t.Errorf("%d queries in %v, sooner than %v", queries.Load(), took, floor)
+				}
 			})
-			r := newTestWith(t, Config{Rate: rate, CacheEntries: -1, Timeout: time.Minute}, shortPace(), s.server)
-			for _, l := range lookUpMany(t, r, 0, tt.names, tt.names, nil) {
-				if l.answer.Queued > l.took {
-					t.Errorf("queued for %v of %v", l.answer.Queued, l.took)
-				}
-			}
-			took := time.Since(start)
-			if least := int64(tt.names) * int64(1+tt.lost); queries.Load() < least {
-				t.Errorf("%d queries, not %d, in %v", queries.Load(), least, took)
-			}
-			if floor := time.Duration(float64(queries.Load()-burst-1) / rate * float64(time.Second)); took < floor {
-				t.Errorf("%d queries in %v, sooner than %v", queries.Load(), took, floor)
-			}
 		})
 	}
 }
@@ -57,28 +60,31 @@ func TestRateIsNeverExceeded(t *testing.T) {
 // TestRateIsOneServersOwn: two servers take twice as much, and each no more than its share.
 // TestTimeInLineOfASlowRateIsNotTheNames: the server answers all that it is let hear, once in a while.
 func TestTimeInLineOfASlowRateIsNotTheNames(t *testing.T) {
-	t.Parallel() // it waits most of the time
-	s := newServer(t, func(rq *request) { rq.answer(dns.RcodeSuccess, rq.Question[0].Name+" 60 IN A 192.0.2.1") })
-	r := newTestWith(t, Config{Timeout: 250 * time.Millisecond, Rate: 2}, usualPace, s)
-	var all sync.WaitGroup
-	for i := range 4 {
-		all.Go(func() { mustLookUp(t, r, fmt.Sprintf("n%d.example", i), IPv4, "192.0.2.1") })
-	}
-	all.Wait()
+	synctest.Test(t, func(t *testing.T) {
+		s := newScripted(t, func(rq *request) { rq.answer(dns.RcodeSuccess, rq.Question[0].Name+" 60 IN A 192.0.2.1") })
+		r := newTestWith(t, Config{Timeout: 250 * time.Millisecond, Rate: 2}, usualPace, s)
+		var all sync.WaitGroup
+		for i := range 4 {
+			all.Go(func() { mustLookUp(t, r, fmt.Sprintf("n%d.example", i), IPv4, "192.0.2.1") })
+		}
+		all.Wait()
+	})
 }
 
 func TestRateIsOneServersOwn(t *testing.T) {
-	const rate, names = 500, 200
-	one, two := newCrowd(t, truthful), newCrowd(t, truthful)
-	r := newTestWith(t, Config{Rate: rate, Rotate: true, CacheEntries: -1, Timeout: time.Minute}, usualPace, one.server, two.server)
-	start := time.Now()
-	lookUpMany(t, r, 0, names, names, nil)
-	allowed := int64(rate*time.Since(start).Seconds()) + rate/rateBurst + 1
-	for _, s := range []*crowd{one, two} {
-		if n := s.asked.Load(); n > allowed || n < names/4 {
-			t.Errorf("%d of %d queries, %d are allowed", n, names, allowed)
+	synctest.Test(t, func(t *testing.T) {
+		const rate, names = 500, 200
+		one, two := newScriptedCrowd(t, truthful), newScriptedCrowd(t, truthful)
+		r := newTestWith(t, Config{Rate: rate, Rotate: true, CacheEntries: -1, Timeout: time.Minute}, usualPace, one.server, two.server)
+		start := time.Now()
+		lookUpMany(t, r, 0, names, names, nil)
+		allowed := int64(rate*time.Since(start).Seconds()) + rate/rateBurst + 1
+		for _, s := range []*crowd{one, two} {
+			if n := s.asked.Load(); n > allowed || n < names/4 {
+				t.Errorf("%d of %d queries, %d are allowed", n, names, allowed)
+			}
 		}
-	}
+	})
 }
 
 // waiting starts look-ups that wait for the limiter, behind one that waits for a server that does not answer, and returns how they end.
@@ -157,7 +163,7 @@ func TestPinnedNamesComeBeforeHostsAndDNS(t *testing.T) {
 		"none.example":          {},
 		"xn--bcher-kva.example": {four},
 		"printer.invalid":       {four},
-	}}, usualPace, dns)
+	}}, patient(), dns)
 	tests := []struct {
 		host   string
 		family Family

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/miekg/dns"
@@ -19,7 +20,7 @@ func talkative(t *testing.T, drop int) (s *server, r *Resolver) {
 	dropped := 0
 	var asking sync.WaitGroup
 	var asks atomic.Pointer[Resolver]
-	s = newServer(t, func(rq *request) {
+	s = newScripted(t, func(rq *request) {
 		if rq.question() == "a.example A" && !rq.tcp && dropped < drop {
 			dropped++
 			n := dropped
@@ -45,92 +46,101 @@ func overTCP(s *server) (list []bool) {
 }
 
 func TestWhatWasLostTwiceOverUDPGoesOverTCP(t *testing.T) {
-	s, r := talkative(t, 3)
-	if a := mustLookUp(t, r, "a.example", IPv4, "192.0.2.1"); a.Attempts != 3 || a.Server != s.at {
-		t.Errorf("%+v", a)
-	}
-	if got := fmt.Sprint(overTCP(s)); got != "[false false true]" {
-		t.Error(got)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		s, r := talkative(t, 3)
+		if a := mustLookUp(t, r, "a.example", IPv4, "192.0.2.1"); a.Attempts != 3 || a.Server != s.at {
+			t.Errorf("%+v", a)
+		}
+		if got := fmt.Sprint(overTCP(s)); got != "[false false true]" {
+			t.Error(got)
+		}
+	})
 }
 
 func TestWhatWasLostTwiceGoesOverUDPWhereThereIsNoTCP(t *testing.T) {
-	s, r := talkative(t, 2)
-	s.tcp.Close()
-	if a := mustLookUp(t, r, "a.example", IPv4, "192.0.2.1"); a.Attempts != 3 {
-		t.Errorf("%+v", a)
-	}
-	if got := fmt.Sprint(overTCP(s)); got != "[false false false]" {
-		t.Error(got)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		s, r := talkative(t, 2)
+		r.upstreams[s.at].channel = nil // and no other one can be opened
+		if a := mustLookUp(t, r, "a.example", IPv4, "192.0.2.1"); a.Attempts != 3 {
+			t.Errorf("%+v", a)
+		}
+		if got := fmt.Sprint(overTCP(s)); got != "[false false false]" {
+			t.Error(got)
+		}
+	})
 }
 
 // A connection that does not come to stand until the timer ends is no reason to wait on: nothing was sent over it.
 func TestWhatWasLostTwiceDoesNotWaitForAConnection(t *testing.T) {
-	s, r := talkative(t, 2)
-	up := r.upstreams[s.at]
-	up.mu.Lock()
-	silent := &stream{up: up, out: make(chan []byte, maxInFlight), done: make(chan struct{})}
-	silent.slots = make(map[uint16]*slot)
-	up.channel = silent // nobody connects it
-	up.mu.Unlock()
-	if a := mustLookUp(t, r, "a.example", IPv4, "192.0.2.1"); a.Attempts != 3 {
-		t.Errorf("%+v", a)
-	}
-	if got := fmt.Sprint(overTCP(s)); got != "[false false false]" || len(silent.out) != 1 {
-		t.Errorf("%s, %d queries for the connection", got, len(silent.out))
-	}
+	synctest.Test(t, func(t *testing.T) {
+		s, r := talkative(t, 2)
+		up := r.upstreams[s.at]
+		up.mu.Lock()
+		silent := &stream{up: up, out: make(chan []byte, maxInFlight), done: make(chan struct{})}
+		silent.slots = make(map[uint16]*slot)
+		up.channel = silent // nobody connects it
+		up.mu.Unlock()
+		if a := mustLookUp(t, r, "a.example", IPv4, "192.0.2.1"); a.Attempts != 3 {
+			t.Errorf("%+v", a)
+		}
+		if got := fmt.Sprint(overTCP(s)); got != "[false false false]" || len(silent.out) != 1 {
+			t.Errorf("%s, %d queries for the connection", got, len(silent.out))
+		}
+	})
 }
 
 func TestServerThatNeverAnsweredIsNotAskedOverTCP(t *testing.T) {
-	t.Parallel() // it waits most of the time
-	s := newServer(t, silent)
-	r := newTestWith(t, Config{Timeout: time.Second}, briskPace, s)
-	if a, err := lookUp(t, r, "a.example", IPv4); !errors.Is(err, ErrTimeout) || a.Attempts != 3 {
-		t.Errorf("%+v, %v", a, err)
-	}
-	if got := fmt.Sprint(overTCP(s)); got != "[false false false]" {
-		t.Error(got)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		s := newScripted(t, silent)
+		r := newTestWith(t, Config{Timeout: time.Second}, briskPace, s)
+		if a, err := lookUp(t, r, "a.example", IPv4); !errors.Is(err, ErrTimeout) || a.Attempts != 3 {
+			t.Errorf("%+v, %v", a, err)
+		}
+		if got := fmt.Sprint(overTCP(s)); got != "[false false false]" {
+			t.Error(got)
+		}
+	})
 }
 
 // One server, and every fifth of its datagrams lost at random: each of the names has its own address. Three sends over UDP alone would lose
 // eight names of a thousand.
 func TestOneLossyServerAnswersEveryName(t *testing.T) {
-	names, flying := sample(20_000), 300
-	dropped := 0
-	random := newRandom(7)
-	s := newServer(t, func(rq *request) {
-		if !rq.tcp && random()%5 == 0 {
-			dropped++
-			return
-		}
-		label, _, _ := strings.Cut(rq.Question[0].Name, ".")
-		var n int
-		_, _ = fmt.Sscanf(strings.ToLower(label), "n%d", &n)
-		rq.answer(dns.RcodeSuccess, rq.Question[0].Name+" 60 IN A "+netip.AddrFrom4([4]byte{10, 0, byte(n >> 8), byte(n)}).String())
-	})
-	r := newTestWith(t, Config{CacheEntries: -1, Timeout: time.Minute}, usualPace, s)
-	var wg sync.WaitGroup
-	next := make(chan int)
-	for range flying {
-		wg.Go(func() {
-			for n := range next {
-				want := netip.AddrFrom4([4]byte{10, 0, byte(n >> 8), byte(n)}).String()
-				if a, err := lookUp(t, r, fmt.Sprintf("n%d.example", n), IPv4); err != nil || texts(a.Addrs) != want {
-					t.Errorf("n%d: %v, %v", n, a.Addrs, err)
-				}
+	synctest.Test(t, func(t *testing.T) {
+		names, flying := sample(20_000), 300
+		dropped := 0
+		random := newRandom(7)
+		s := newScripted(t, func(rq *request) {
+			if !rq.tcp && random()%5 == 0 {
+				dropped++
+				return
 			}
+			label, _, _ := strings.Cut(rq.Question[0].Name, ".")
+			var n int
+			_, _ = fmt.Sscanf(strings.ToLower(label), "n%d", &n)
+			rq.answer(dns.RcodeSuccess, rq.Question[0].Name+" 60 IN A "+netip.AddrFrom4([4]byte{10, 0, byte(n >> 8), byte(n)}).String())
 		})
-	}
-	for n := range names {
-		next <- n
-	}
-	close(next)
-	wg.Wait()
-	if dropped < names/6 {
-		t.Errorf("only %d answers were dropped", dropped)
-	}
+		r := newTestWith(t, Config{CacheEntries: -1, Timeout: time.Minute}, usualPace, s)
+		var wg sync.WaitGroup
+		next := make(chan int)
+		for range flying {
+			wg.Go(func() {
+				for n := range next {
+					want := netip.AddrFrom4([4]byte{10, 0, byte(n >> 8), byte(n)}).String()
+					if a, err := lookUp(t, r, fmt.Sprintf("n%d.example", n), IPv4); err != nil || texts(a.Addrs) != want {
+						t.Errorf("n%d: %v, %v", n, a.Addrs, err)
+					}
+				}
+			})
+		}
+		for n := range names {
+			next <- n
+		}
+		close(next)
+		wg.Wait()
+		if dropped < names/6 {
+			t.Errorf("only %d answers were dropped", dropped)
+		}
+	})
 }
 
 // newRandom returns a small generator that gives the same numbers each time (xorshift).

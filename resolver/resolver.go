@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"hash/maphash"
+	"net"
 	"net/netip"
 	"strings"
 	"sync"
@@ -109,6 +110,12 @@ type Resolver struct {
 	epoch    time.Time // of now
 	seed     maphash.Seed
 	literals [literals]atomic.Pointer[[]netip.Addr] // the lists of IP literals, so that one asked for again costs no allocation
+
+	// Of *query and *time.Timer. They are the Resolver's own, for in a test channels and timers
+	// belong to one clock.
+	queries, timers sync.Pool
+
+	dial func() (net.Conn, error) // in tests, in place of a connection over a network; nil otherwise
 
 	life context.Context // ends with Close
 	kill context.CancelFunc

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/miekg/dns"
@@ -68,7 +69,7 @@ func TestNothingLocalIsSent(t *testing.T) {
 	s := newServer(t, zone())
 	hosts := filepath.Join(t.TempDir(), "hosts")
 	write(t, hosts, "192.0.2.7 here.example Alias\n2001:db8::7 here.example\n127.9.9.9 localhost\n")
-	r := newTestWith(t, Config{Hosts: hosts}, usualPace, s)
+	r := newTestWith(t, Config{Hosts: hosts}, patient(), s)
 	tests := []struct {
 		host   string
 		family Family
@@ -196,7 +197,7 @@ func TestCNAMERules(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			s := newServer(t, func(rq *request) { rq.answer(dns.RcodeSuccess, tt.answers[rq.question()]...) })
-			r := newTestWith(t, Config{}, usualPace, s)
+			r := newTestWith(t, Config{}, patient(), s)
 			a, err := lookUp(t, r, tt.host, IPv4)
 			if !errors.Is(err, tt.err) || texts(a.Addrs) != tt.want || a.TTL != tt.ttl && tt.err != ErrNXDomain || strings.Join(a.CNAME, " ") != tt.chain && tt.chain != "-" {
 				t.Errorf("%+v, %v", a, err)
@@ -220,50 +221,54 @@ func TestNXDomainIsAboutTheEndOfTheChain(t *testing.T) {
 }
 
 func TestDeadlineEndsALookUp(t *testing.T) {
-	s := newServer(t, silent)
-	r := newTestWith(t, Config{}, usualPace, s)
-	a, err := r.LookUp(context.Background(), "a.example", Any, time.Now().Add(300*time.Millisecond))
-	if !errors.Is(err, ErrTimeout) || a.Server != s.at || a.Attempts != 2 {
-		t.Errorf("%+v, %v", a, err)
-	}
-	if _, err = r.LookUp(context.Background(), "a.example", Any, time.Now().Add(-1)); !errors.Is(err, ErrTimeout) {
-		t.Error(err)
-	}
-	if n := r.cache.len(); n != 0 {
-		t.Errorf("a caller in a hurry left %d failures for others", n)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		s := newScripted(t, silent)
+		r := newTestWith(t, Config{}, usualPace, s)
+		a, err := r.LookUp(context.Background(), "a.example", Any, time.Now().Add(300*time.Millisecond))
+		if !errors.Is(err, ErrTimeout) || a.Server != s.at || a.Attempts != 2 {
+			t.Errorf("%+v, %v", a, err)
+		}
+		if _, err = r.LookUp(context.Background(), "a.example", Any, time.Now().Add(-1)); !errors.Is(err, ErrTimeout) {
+			t.Error(err)
+		}
+		if n := r.cache.len(); n != 0 {
+			t.Errorf("a caller in a hurry left %d failures for others", n)
+		}
+	})
 }
 
 func TestContextEndsALookUp(t *testing.T) {
-	cause := errors.New("the reason")
-	ctx, cancel := context.WithCancelCause(context.Background())
-	s := newServer(t, func(rq *request) {
-		if rq.n > 0 { // both questions are there
-			cancel(cause)
+	synctest.Test(t, func(t *testing.T) {
+		cause := errors.New("the reason")
+		ctx, cancel := context.WithCancelCause(context.Background())
+		s := newScripted(t, func(rq *request) {
+			if rq.n > 0 { // both questions are there
+				cancel(cause)
+			}
+		})
+		r := newTestWith(t, Config{}, usualPace, s)
+		a, err := r.LookUp(ctx, "a.example", Any, time.Time{})
+		if !errors.Is(err, cause) || !errors.Is(err, context.Canceled) || errors.Is(err, ErrTimeout) || a.Attempts != 2 {
+			t.Errorf("%+v, %v", a, err)
+		}
+		if _, err = r.LookUp(ctx, "b.example", Any, time.Time{}); !errors.Is(err, cause) {
+			t.Error(err)
+		}
+		late, stop := context.WithTimeout(context.Background(), 10*time.Millisecond)
+		defer stop()
+		if _, err = r.LookUp(late, "a.example", Any, time.Time{}); !errors.Is(err, ErrTimeout) || !errors.Is(err, context.DeadlineExceeded) {
+			t.Error(err)
+		}
+		if n := r.cache.len(); n != 0 {
+			t.Errorf("%d entries", n)
 		}
 	})
-	r := newTestWith(t, Config{}, usualPace, s)
-	a, err := r.LookUp(ctx, "a.example", Any, time.Time{})
-	if !errors.Is(err, cause) || !errors.Is(err, context.Canceled) || errors.Is(err, ErrTimeout) || a.Attempts != 2 {
-		t.Errorf("%+v, %v", a, err)
-	}
-	if _, err = r.LookUp(ctx, "b.example", Any, time.Time{}); !errors.Is(err, cause) {
-		t.Error(err)
-	}
-	late, stop := context.WithTimeout(context.Background(), 10*time.Millisecond)
-	defer stop()
-	if _, err = r.LookUp(late, "a.example", Any, time.Time{}); !errors.Is(err, ErrTimeout) || !errors.Is(err, context.DeadlineExceeded) {
-		t.Error(err)
-	}
-	if n := r.cache.len(); n != 0 {
-		t.Errorf("%d entries", n)
-	}
 }
 
 func TestCloseEndsLookUps(t *testing.T) {
 	asked := make(chan struct{}, 8)
 	s := newServer(t, func(*request) { asked <- struct{}{} })
-	r := newTestWith(t, Config{}, usualPace, s)
+	r := newTestWith(t, Config{}, patient(), s)
 	got := make(chan error)
 	for range 2 { // one leads, the other joins
 		go func() {
@@ -316,12 +321,12 @@ func TestSearchListOnlyWhenAskedFor(t *testing.T) {
 	s := newServer(t, zone("www.b.test. 60 IN A 192.0.2.1", "www. 60 IN A 192.0.2.2"))
 	path := filepath.Join(t.TempDir(), "resolv.conf")
 	write(t, path, "search a.test b.test\n")
-	with := newTestWith(t, Config{Search: true, ResolvConf: path}, usualPace, s)
+	with := newTestWith(t, Config{Search: true, ResolvConf: path}, patient(), s)
 	if a := mustLookUp(t, with, "www", IPv4, "192.0.2.1"); a.Name != "www.b.test" || a.Attempts != 2 {
 		t.Errorf("%+v", a)
 	}
 	mustLookUp(t, with, "www.", IPv4, "192.0.2.2")
-	without := newTestWith(t, Config{ResolvConf: path}, usualPace, s)
+	without := newTestWith(t, Config{ResolvConf: path}, patient(), s)
 	mustLookUp(t, without, "www", IPv4, "192.0.2.2")
 }
 
@@ -329,7 +334,7 @@ func TestNoAllocs(t *testing.T) {
 	s := newServer(t, zone(recordA, recordA4))
 	hosts := filepath.Join(t.TempDir(), "hosts")
 	write(t, hosts, "192.0.2.7 here.example\n")
-	r := newTestWith(t, Config{Hosts: hosts}, usualPace, s)
+	r := newTestWith(t, Config{Hosts: hosts}, patient(), s)
 	ctx := context.Background()
 	for _, host := range []string{"a.example", "a.example.", "192.0.2.1", "2001:db8::1"} {
 		t.Run(host, func(t *testing.T) {

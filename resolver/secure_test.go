@@ -167,7 +167,7 @@ func (s *secureServer) server(name string) Server {
 func TestTLSServerIsAskedOverOneConnection(t *testing.T) {
 	for _, name := range []string{"dns.example", ""} { // without a name the certificate is for the address
 		s := newSecureServer(t, zone(recordA, recordA4, "b.example. 60 IN A 192.0.2.2"), 0, "dns.example", "127.0.0.1")
-		r := newTestWith(t, Config{Servers: []Server{s.server(name)}, Roots: s.roots.Pool()}, usualPace)
+		r := newTestWith(t, Config{Servers: []Server{s.server(name)}, Roots: s.roots.Pool()}, patient())
 		a := mustLookUp(t, r, "a.example", Any, "2001:db8::1", "192.0.2.1")
 		if a.Server != s.server(name) || a.Kernel || a.Attempts != 2 {
 			t.Errorf("%+v", a)
@@ -191,7 +191,7 @@ func TestTLSServerWithAnothersCertificateIsNotAsked(t *testing.T) {
 		"other authority": {Servers: []Server{s.server("dns.example")}, Roots: stranger.Pool()},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := newTestWith(t, cfg, usualPace)
+			r := newTestWith(t, cfg, patient())
 			a, err := lookUp(t, r, "a.example", IPv4)
 			var refused *tls.CertificateVerificationError
 			if !errors.Is(err, ErrUnreachable) || !errors.As(err, &refused) || a.Server != cfg.Servers[0] {
@@ -224,7 +224,7 @@ func TestServerThatTalksNoTLSIsUnreachable(t *testing.T) {
 		}
 	})
 	server := way{transport: TLS, addr: l.Addr().(*net.TCPAddr).AddrPort()}.server()
-	r := newTestWith(t, Config{Servers: []Server{server}}, usualPace)
+	r := newTestWith(t, Config{Servers: []Server{server}}, patient())
 	if a, err := lookUp(t, r, "a.example", IPv4); !errors.Is(err, ErrUnreachable) {
 		t.Errorf("%+v, %v", a, err)
 	}
@@ -233,7 +233,7 @@ func TestServerThatTalksNoTLSIsUnreachable(t *testing.T) {
 // Each connection of this server ends after two answers, with more queries on it.
 func TestConnectionsThatEndLoseNoName(t *testing.T) {
 	s := newSecureServer(t, func(rq *request) { rq.answer(dns.RcodeSuccess, rq.Question[0].Name+" 60 IN A 192.0.2.7") }, 2, "dns.example")
-	r := newTestWith(t, Config{Servers: []Server{s.server("dns.example")}, Roots: s.roots.Pool()}, usualPace)
+	r := newTestWith(t, Config{Servers: []Server{s.server("dns.example")}, Roots: s.roots.Pool()}, patient())
 	for i := range 20 {
 		mustLookUp(t, r, strings.Repeat("a", i+1)+".example", IPv4, "192.0.2.7")
 	}
@@ -301,7 +301,7 @@ func (s *web) config(t *testing.T) Config {
 func TestHTTPSServerIsAskedOverHTTP2(t *testing.T) {
 	answer := zone(recordA, recordA4)
 	s := newWeb(t, func(_ http.ResponseWriter, rq *request) { answer(rq) })
-	r := newTestWith(t, s.config(t), usualPace)
+	r := newTestWith(t, s.config(t), patient())
 	if a := mustLookUp(t, r, "a.example", Any, "2001:db8::1", "192.0.2.1"); a.Server != s.server(t) || a.Attempts != 2 || a.Arrived.IsZero() || a.Kernel {
 		t.Errorf("%+v", a)
 	}
@@ -331,7 +331,7 @@ func TestResetOverHTTPSIsOfTheConnection(t *testing.T) {
 		if !http2 {
 			s.TLS.NextProtos = []string{"http/1.1"}
 		}
-		r := newTestWith(t, s.config(t), usualPace)
+		r := newTestWith(t, s.config(t), patient())
 		var all sync.WaitGroup
 		for i := range names {
 			all.Go(func() { mustLookUp(t, r, fmt.Sprintf("n%d.example", i), IPv4, "192.0.2.1") })
@@ -351,7 +351,7 @@ func TestAgeOfAnAnswerIsTakenOffItsTTL(t *testing.T) {
 			w.Header().Set("Age", age)
 			answer(rq)
 		})
-		r := newTestWith(t, s.config(t), usualPace)
+		r := newTestWith(t, s.config(t), patient())
 		if a := mustLookUp(t, r, "a.example", IPv4, "192.0.2.1"); a.TTL != want {
 			t.Errorf("Age %q: TTL %v, want %v", age, a.TTL, want)
 		}
@@ -374,7 +374,7 @@ func TestWhatIsNoAnswerOverHTTPSIsBadAnswer(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newWeb(t, answer)
-			r := newTestWith(t, s.config(t), usualPace)
+			r := newTestWith(t, s.config(t), patient())
 			a, err := lookUp(t, r, "a.example", IPv4)
 			if !errors.Is(err, ErrBadAnswer) || a.Server != s.server(t) || len(a.Addrs) != 0 || a.Attempts != 1 || len(s.asked) != 1 {
 				t.Errorf("%+v, %v, asked %d times", a, err, len(s.asked))
@@ -388,7 +388,7 @@ func TestHeadOverHTTPSIsBounded(t *testing.T) {
 		w.Header().Set("X-Padding", strings.Repeat("x", 100<<10))
 		zone(recordA)(rq)
 	})
-	r := newTestWith(t, s.config(t), usualPace)
+	r := newTestWith(t, s.config(t), patient())
 	if a, err := lookUp(t, r, "a.example", IPv4); !errors.Is(err, ErrBadAnswer) {
 		t.Errorf("%+v, %v", a, err)
 	}
@@ -398,7 +398,7 @@ func TestHTTPSServerThatIsNotTrustedIsUnreachable(t *testing.T) {
 	s := newWeb(t, func(_ http.ResponseWriter, rq *request) { zone(recordA)(rq) })
 	cfg := s.config(t)
 	cfg.HTTPS = doh.New(doh.Config{Roots: origin.NewAuthority().Pool()})
-	r := newTestWith(t, cfg, usualPace)
+	r := newTestWith(t, cfg, patient())
 	if a, err := lookUp(t, r, "a.example", IPv4); !errors.Is(err, ErrUnreachable) {
 		t.Errorf("%+v, %v", a, err)
 	}
@@ -415,7 +415,7 @@ func TestLateAnswerOverHTTPSFindsNobody(t *testing.T) {
 		zone(recordA)(rq)
 	})
 	defer close(hold)
-	r := newTestWith(t, s.config(t), usualPace)
+	r := newTestWith(t, s.config(t), patient())
 	if a, err := r.LookUp(context.Background(), "a.example", IPv4, time.Now().Add(50*time.Millisecond)); !errors.Is(err, ErrTimeout) {
 		t.Errorf("%+v, %v", a, err)
 	}
@@ -468,7 +468,7 @@ func TestCloseLeavesNothingOfAnyTransport(t *testing.T) {
 				return len(secure.open) + len(plain.conns)
 			}
 			before, servedBefore := descriptors(t), served()
-			r := newTestWith(t, cfg, usualPace)
+			r := newTestWith(t, cfg, patient())
 			mustLookUp(t, r, "a.example", IPv4, "192.0.2.1")
 			ended := make(chan error)
 			for range 3 {

@@ -142,14 +142,14 @@ func (f *full) Write(write func(fd uintptr) bool) error {
 // TestFullSocketHoldsUpItsOwnQueriesOnly: a look-up has queries on two sockets, and waits for one of them.
 func TestFullSocketHoldsUpItsOwnQueriesOnly(t *testing.T) {
 	s := newServer(t, zone(recordA, recordA4, "b.example. 60 IN AAAA 2001:db8::2"))
-	r := newTestWith(t, Config{Sockets: 2}, usualPace, s)
+	r := newTestWith(t, Config{Sockets: 2}, patient(), s)
 	now := time.Now()
 	q := newQuery(r, r.conf.get(now), "a.example.", Any, now.Add(time.Minute))
 	q.begin(now)
 	if len(q.unsent) != 2 {
 		t.Fatal("both questions are on one socket")
 	}
-	sd := q.unsent[0].out.sender
+	sd := q.unsent[0].out.sender.(*sender)
 	f := &full{sd.raw, make(chan struct{}), make(chan struct{})}
 	sd.raw = f
 	done := make(chan end)

@@ -75,6 +75,10 @@ type server struct {
 	tcp    net.Listener
 	handle func(*request)
 
+	scripted bool                                  // asked without a network
+	deaf     bool                                  // and over UDP only
+	raw      func(query []byte, send func([]byte)) // in place of handle, for who needs no message
+
 	mu    sync.Mutex
 	asked []*request
 	conns []net.Conn
@@ -163,6 +167,12 @@ func (s *server) serveTCP() {
 }
 
 func (s *server) got(octets []byte, tcp bool, from netip.AddrPort, send func([]byte)) {
+	if s.raw != nil {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.raw(octets, send)
+		return
+	}
 	rq := &request{Msg: new(dns.Msg), octets: octets, tcp: tcp, from: from, send: send}
 	if err := rq.Unpack(octets); err != nil || len(rq.Question) != 1 {
 		return
@@ -212,17 +222,25 @@ const rootSOA = ". 60 IN SOA a. b. 1 1 1 1 60"
 // newTest returns a resolver that asks these servers.
 func newTest(t testing.TB, servers ...*server) *Resolver {
 	t.Helper()
-	return newTestWith(t, Config{}, usualPace, servers...)
+	return newTestWith(t, Config{}, patient(), servers...)
 }
 
 // briskPace lets tests of the timers end soon.
 var briskPace = pace{firstWait: 100 * time.Millisecond, minWait: 100 * time.Millisecond, maxWait: 100 * time.Millisecond, lateness: time.Hour, hold: 50 * time.Millisecond,
 	failureLife: 5 * time.Second, socketLife: 30 * time.Second, streamIdle: 10 * time.Second, look: 5 * time.Second}
 
+// newTestWith returns a resolver that asks these servers as well. Over a network it has a minute
+// for a look-up, unless cfg says something else, since the clock is that of a machine which may
+// stand still for seconds: the time only ends a test that would hang.
 func newTestWith(t testing.TB, cfg Config, p pace, servers ...*server) *Resolver {
 	t.Helper()
+	scripted := false
 	for _, s := range servers {
 		cfg.Servers = append(cfg.Servers, s.at)
+		scripted = scripted || s.scripted
+	}
+	if cfg.Timeout == 0 && !scripted {
+		cfg.Timeout = time.Minute
 	}
 	if cfg.Hosts == "" {
 		cfg.Hosts = "-"
@@ -232,6 +250,11 @@ func newTestWith(t testing.TB, cfg Config, p pace, servers ...*server) *Resolver
 		t.Fatal(err)
 	}
 	r.order.find = sameSource
+	for _, s := range servers {
+		if s.scripted {
+			s.attach(r)
+		}
+	}
 	t.Cleanup(func() { r.Close() })
 	return r
 }

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/miekg/dns"
@@ -82,54 +83,68 @@ func TestIdleStreamIsClosed(t *testing.T) {
 	}
 }
 
+// pipes has connections end in the process, for a test in a bubble: serve has each, with its number
+// from 0, and closes it by returning. It returns how many there were.
+func (r *Resolver) pipes(serve func(n int, conn *dns.Conn)) *atomic.Int64 {
+	conns := new(atomic.Int64)
+	r.dial = func() (net.Conn, error) {
+		near, far := net.Pipe()
+		n := conns.Add(1) - 1
+		go func() {
+			defer far.Close()
+			serve(int(n), &dns.Conn{Conn: far})
+		}()
+		return near, nil
+	}
+	return conns
+}
+
 // TestStreamWhosePeerIsGoneIsLeft: nobody told us the end of the connection, and queries do not stop, so that it is never idle.
 func TestStreamWhosePeerIsGoneIsLeft(t *testing.T) {
-	t.Parallel() // it waits most of the time
-	var conns atomic.Int64
-	at := streamServer(t, nil, func(n int, conn *dns.Conn) {
-		conns.Add(1)
-		for answerOne(conn) {
-			if n == 0 {
-				_, _ = io.Copy(io.Discard, conn)
-				return
+	synctest.Test(t, func(t *testing.T) {
+		p := briskPace
+		p.firstWait, p.minWait, p.maxWait = time.Second/2, time.Second/2, time.Second/2
+		r := newTestWith(t, Config{Servers: []Server{closedAddr.over(TCP)}, Timeout: 4 * time.Second}, p)
+		conns := r.pipes(func(n int, conn *dns.Conn) {
+			for answerOne(conn) {
+				if n == 0 {
+					_, _ = io.Copy(io.Discard, conn)
+					return
+				}
+			}
+		})
+		for i, name := range []string{"a", "b", "c", "d"} {
+			a, err := lookUp(t, r, name+".example", IPv4)
+			if want := i != 1; (err == nil) != want || !want && a.Attempts != maxSends {
+				t.Errorf("%+v, %v", a, err)
 			}
 		}
-	})
-	p := briskPace
-	p.firstWait, p.minWait, p.maxWait = 500*time.Millisecond, 500*time.Millisecond, 500*time.Millisecond
-	r := newTestWith(t, Config{Servers: []Server{at}, Timeout: 4 * time.Second}, p)
-	for i, name := range []string{"a", "b", "c", "d"} {
-		a, err := lookUp(t, r, name+".example", IPv4)
-		if want := i != 1; (err == nil) != want || !want && a.Attempts != maxSends {
-			t.Errorf("%+v, %v", a, err)
+		if n := conns.Load(); n != 2 {
+			t.Errorf("%d connections", n)
 		}
-	}
-	if n := conns.Load(); n != 2 {
-		t.Errorf("%d connections", n)
-	}
+	})
 }
 
 // TestSilentServerIsNotConnectedToForEachQuery: many queries get lost together, on a connection that was left after the first of them.
 func TestSilentServerIsNotConnectedToForEachQuery(t *testing.T) {
-	t.Parallel() // it waits most of the time
-	var conns atomic.Int64
-	at := streamServer(t, nil, func(_ int, conn *dns.Conn) {
-		conns.Add(1)
-		_, _ = io.Copy(io.Discard, conn)
+	synctest.Test(t, func(t *testing.T) {
+		cfg := Config{Servers: []Server{closedAddr.over(TCP)}, Timeout: time.Second}
+		r := newTestWith(t, cfg, briskPace)
+		conns := r.pipes(func(_ int, conn *dns.Conn) { _, _ = io.Copy(io.Discard, conn) })
+		var all sync.WaitGroup
+		for i := range 100 {
+			all.Go(func() {
+				a, err := lookUp(t, r, fmt.Sprintf("n%d.example", i), IPv4)
+				if !errors.Is(err, ErrTimeout) {
+					t.Errorf("%+v, %v", a, err)
+				}
+			})
+		}
+		all.Wait()
+		if n := conns.Load(); n > 10 {
+			t.Errorf("%d connections", n)
+		}
 	})
-	r := newTestWith(t, Config{Servers: []Server{at}, Timeout: time.Second}, briskPace)
-	var all sync.WaitGroup
-	for i := range 100 {
-		all.Go(func() {
-			if a, err := lookUp(t, r, fmt.Sprintf("n%d.example", i), IPv4); !errors.Is(err, ErrTimeout) {
-				t.Errorf("%+v, %v", a, err)
-			}
-		})
-	}
-	all.Wait()
-	if n := conns.Load(); n > 10 {
-		t.Errorf("%d connections", n)
-	}
 }
 
 // TestQuestionIsSentThreeTimesOverConnectionsThatEnd: each brings answers to others before it ends.

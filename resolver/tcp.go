@@ -95,6 +95,9 @@ func (st *stream) gather(buffer []byte) []byte {
 // dial makes the connection.
 func (st *stream) dial() (net.Conn, error) {
 	r, server := st.up.r, st.up.server.way()
+	if r.dial != nil {
+		return r.dial()
+	}
 	d := net.Dialer{Timeout: r.cfg.timeout()}
 	if r.cfg.Source.IsValid() {
 		d.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(r.cfg.Source, 0))

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/miekg/dns"
@@ -63,7 +64,7 @@ func TestForgedDatagramNeverEndsALookUp(t *testing.T) {
 				rq.send(f(rq, pack(bad)))
 				rq.answer(dns.RcodeSuccess, recordA)
 			})
-			r := newTestWith(t, Config{}, usualPace, s)
+			r := newTestWith(t, Config{}, patient(), s)
 			a := mustLookUp(t, r, "a.example", IPv4, "192.0.2.1")
 			if a.Attempts != 1 {
 				t.Errorf("%d attempts, want 1", a.Attempts)
@@ -76,38 +77,42 @@ func TestForgedDatagramNeverEndsALookUp(t *testing.T) {
 }
 
 func TestEveryAttemptHasItsOwnIDAndCase(t *testing.T) {
-	name := strings.Repeat("abcdefghijklmnopqrstuvwxyz.", 4) + "example"
-	s := newServer(t, func(rq *request) {
-		if rq.n == 2 {
-			rq.answer(dns.RcodeSuccess, name+". 300 IN A 192.0.2.1")
+	synctest.Test(t, func(t *testing.T) {
+		name := strings.Repeat("abcdefghijklmnopqrstuvwxyz.", 4) + "example"
+		s := newScripted(t, func(rq *request) {
+			if rq.n == 2 {
+				rq.answer(dns.RcodeSuccess, name+". 300 IN A 192.0.2.1")
+			}
+		})
+		r := newTestWith(t, Config{}, briskPace, s)
+		if a := mustLookUp(t, r, name, IPv4, "192.0.2.1"); a.Attempts != 3 {
+			t.Fatalf("%d attempts, want 3", a.Attempts)
+		}
+		ids, names := map[uint16]bool{}, map[string]bool{}
+		for _, rq := range s.requests() {
+			ids[rq.Id], names[rq.Question[0].Name] = true, true
+		}
+		if len(ids) != 3 || len(names) != 3 || names[name+"."] {
+			t.Errorf("IDs %v, names %v", ids, names)
 		}
 	})
-	r := newTestWith(t, Config{}, briskPace, s)
-	if a := mustLookUp(t, r, name, IPv4, "192.0.2.1"); a.Attempts != 3 {
-		t.Fatalf("%d attempts, want 3", a.Attempts)
-	}
-	ids, names := map[uint16]bool{}, map[string]bool{}
-	for _, rq := range s.requests() {
-		ids[rq.Id], names[rq.Question[0].Name] = true, true
-	}
-	if len(ids) != 3 || len(names) != 3 || names[name+"."] {
-		t.Errorf("IDs %v, names %v", ids, names)
-	}
 }
 
 func TestAnswerToAnEarlierAttemptCounts(t *testing.T) {
-	var held *request
-	s := newServer(t, func(rq *request) {
-		if rq.n == 0 {
-			held = rq
-		} else if rq.n == 1 {
-			held.answer(dns.RcodeSuccess, recordA)
+	synctest.Test(t, func(t *testing.T) {
+		var held *request
+		s := newScripted(t, func(rq *request) {
+			if rq.n == 0 {
+				held = rq
+			} else if rq.n == 1 {
+				held.answer(dns.RcodeSuccess, recordA)
+			}
+		})
+		r := newTestWith(t, Config{}, briskPace, s)
+		if a := mustLookUp(t, r, "a.example", IPv4, "192.0.2.1"); a.Attempts != 2 {
+			t.Errorf("%d attempts, want 2", a.Attempts)
 		}
 	})
-	r := newTestWith(t, Config{}, briskPace, s)
-	if a := mustLookUp(t, r, "a.example", IPv4, "192.0.2.1"); a.Attempts != 2 {
-		t.Errorf("%d attempts, want 2", a.Attempts)
-	}
 }
 
 func TestDuplicateAnswerIsNotTheNextQuestions(t *testing.T) {
@@ -121,7 +126,7 @@ func TestDuplicateAnswerIsNotTheNextQuestions(t *testing.T) {
 			}
 			rq.answer(dns.RcodeSuccess, "b.example. 60 IN A 192.0.2.1")
 		})
-		r := newTestWith(t, Config{}, usualPace, s)
+		r := newTestWith(t, Config{}, patient(), s)
 		if a := mustLookUp(t, r, "a.example", IPv4, "192.0.2.1"); len(a.CNAME) != 1 || a.Attempts != 2 {
 			t.Fatalf("%+v", a)
 		}
@@ -129,51 +134,58 @@ func TestDuplicateAnswerIsNotTheNextQuestions(t *testing.T) {
 }
 
 func TestSecondServerIsAskedFirstOnResend(t *testing.T) {
-	first := newServer(t, silent)
-	second := newServer(t, zone(recordA))
-	r := newTestWith(t, Config{}, briskPace, first, second)
-	a := mustLookUp(t, r, "a.example", IPv4, "192.0.2.1")
-	if a.Server != second.at || a.Attempts != 2 || len(first.requests()) != 1 {
-		t.Errorf("answered by %v after %d attempts; the first server got %d", a.Server, a.Attempts, len(first.requests()))
-	}
+	synctest.Test(t, func(t *testing.T) {
+		first := newScripted(t, silent)
+		second := newScripted(t, zone(recordA))
+		r := newTestWith(t, Config{}, briskPace, first, second)
+		a := mustLookUp(t, r, "a.example", IPv4, "192.0.2.1")
+		if a.Server != second.at || a.Attempts != 2 || len(first.requests()) != 1 {
+			t.Errorf("answered by %v after %d attempts; the first server got %d", a.Server, a.Attempts, len(first.requests()))
+		}
+	})
 }
 
 func TestResendGoesToAnotherServerEvenIfThatIsDown(t *testing.T) {
-	first, second := newServer(t, silent), newServer(t, zone(recordA))
-	r := newTestWith(t, Config{}, briskPace, first, second)
-	r.upstreams[second.at].down(time.Now())
-	if mustLookUp(t, r, "a.example", IPv4, "192.0.2.1"); len(first.requests()) != 1 {
-		t.Errorf("the silent server got %d queries", len(first.requests()))
-	}
+	synctest.Test(t, func(t *testing.T) {
+		first, second := newScripted(t, silent), newScripted(t, zone(recordA))
+		r := newTestWith(t, Config{}, briskPace, first, second)
+		r.upstreams[second.at].down(time.Now())
+		if mustLookUp(t, r, "a.example", IPv4, "192.0.2.1"); len(first.requests()) != 1 {
+			t.Errorf("the silent server got %d queries", len(first.requests()))
+		}
+	})
 }
 
 func TestAtMostThreeSendsAServerAndQuestion(t *testing.T) {
-	t.Parallel() // it waits most of the time
-	s := newServer(t, silent)
-	r := newTestWith(t, Config{Timeout: time.Second}, briskPace, s)
-	a, err := lookUp(t, r, "a.example", IPv4)
-	var e *Error
-	if !errors.Is(err, ErrTimeout) || !errors.As(err, &e) || !e.Timeout() || a.Server != s.at || a.Attempts != 3 || !a.Arrived.IsZero() {
-		t.Errorf("%+v, %v", a, err)
-	}
-	if n := len(s.requests()); n != 3 {
-		t.Errorf("sent %d times, want 3", n)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		s := newScripted(t, silent)
+		r := newTestWith(t, Config{Timeout: time.Second}, briskPace, s)
+		a, err := lookUp(t, r, "a.example", IPv4)
+		var e *Error
+		if !errors.Is(err, ErrTimeout) || !errors.As(err, &e) || !e.Timeout() || a.Server != s.at || a.Attempts != 3 || !a.Arrived.IsZero() {
+			t.Errorf("%+v, %v", a, err)
+		}
+		if n := len(s.requests()); n != 3 {
+			t.Errorf("sent %d times, want 3", n)
+		}
+	})
 }
 
 func TestTimeoutNeverDropsEDNS(t *testing.T) {
-	s := newServer(t, func(rq *request) {
-		if rq.n == 2 {
-			rq.answer(dns.RcodeSuccess, recordA)
+	synctest.Test(t, func(t *testing.T) {
+		s := newScripted(t, func(rq *request) {
+			if rq.n == 2 {
+				rq.answer(dns.RcodeSuccess, recordA)
+			}
+		})
+		r := newTestWith(t, Config{}, briskPace, s)
+		mustLookUp(t, r, "a.example", IPv4, "192.0.2.1")
+		for _, rq := range s.requests() {
+			if opt := rq.IsEdns0(); opt == nil || opt.UDPSize() != udpSize || !rq.RecursionDesired {
+				t.Errorf("attempt %d: %v", rq.n, rq.Msg)
+			}
 		}
 	})
-	r := newTestWith(t, Config{}, briskPace, s)
-	mustLookUp(t, r, "a.example", IPv4, "192.0.2.1")
-	for _, rq := range s.requests() {
-		if opt := rq.IsEdns0(); opt == nil || opt.UDPSize() != udpSize || !rq.RecursionDesired {
-			t.Errorf("attempt %d: %v", rq.n, rq.Msg)
-		}
-	}
 }
 
 func TestFormErrIsAskedOnceWithoutEDNSAndRemembered(t *testing.T) {
@@ -261,7 +273,7 @@ func TestTCOfAnAnswerCutAnywhereGoesToTCP(t *testing.T) {
 		}
 		rq.send(b)
 	})
-	r := newTestWith(t, Config{CacheEntries: -1}, usualPace, s)
+	r := newTestWith(t, Config{CacheEntries: -1}, patient(), s)
 	for ; cut.Load() < 16; cut.Add(1) {
 		if a := mustLookUp(t, r, "a.example", IPv4, "192.0.2.1"); a.Attempts != 2 {
 			t.Errorf("cut after %d octets: %d attempts", cut.Load(), a.Attempts)
@@ -284,7 +296,7 @@ func TestTCPIsPipelinedOutOfOrder(t *testing.T) {
 			zone(recordA, recordA4)(held)
 		}
 	})
-	r := newTestWith(t, Config{}, usualPace, s)
+	r := newTestWith(t, Config{}, patient(), s)
 	mustLookUp(t, r, "a.example", Any, "2001:db8::1", "192.0.2.1")
 	var from []netip.AddrPort
 	for _, rq := range s.requests() {
@@ -340,7 +352,7 @@ func TestConnectionThatEndsIsMadeAgain(t *testing.T) {
 					rq.answer(dns.RcodeSuccess, recordA)
 				}
 			})
-			r := newTestWith(t, Config{}, usualPace, s)
+			r := newTestWith(t, Config{}, patient(), s)
 			a, err := lookUp(t, r, "a.example", IPv4)
 			if closes == 1 && (err != nil || a.Attempts != 3) || closes == 9 && (!errors.Is(err, ErrBadAnswer) || a.Attempts != 2+maxEnds) {
 				t.Errorf("%+v, %v", a, err)
@@ -400,11 +412,11 @@ func TestOtherRcodesAndLameAnswersGoToTheNextServer(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			bad, good := newServer(t, tt.bad), newServer(t, zone(recordA))
-			r := newTestWith(t, Config{}, usualPace, bad, good)
+			r := newTestWith(t, Config{}, patient(), bad, good)
 			if a := mustLookUp(t, r, "a.example", IPv4, "192.0.2.1"); a.Server != good.at {
 				t.Errorf("%+v", a)
 			}
-			alone := newTestWith(t, Config{}, usualPace, bad)
+			alone := newTestWith(t, Config{}, patient(), bad)
 			a, err := lookUp(t, alone, "a.example", IPv4)
 			if !errors.Is(err, tt.err) || a.RCode != tt.code || a.Server != bad.at || a.Arrived.IsZero() {
 				t.Errorf("%+v, %v", a, err)
@@ -430,7 +442,7 @@ func TestNXDomainAndNoDataAreFinal(t *testing.T) {
 
 func TestFamiliesAreAskedOnDifferentSockets(t *testing.T) {
 	s := newServer(t, zone(recordA, recordA4))
-	r := newTestWith(t, Config{Sockets: 2}, usualPace, s)
+	r := newTestWith(t, Config{Sockets: 2}, patient(), s)
 	mustLookUp(t, r, "a.example", Any, "2001:db8::1", "192.0.2.1")
 	rqs := s.requests()
 	if len(rqs) != 2 || rqs[0].from == rqs[1].from {
@@ -439,41 +451,45 @@ func TestFamiliesAreAskedOnDifferentSockets(t *testing.T) {
 }
 
 func TestOneFamilyIsHeldForTheOtherAndReleased(t *testing.T) {
-	for _, late := range []string{"AAAA", "A"} {
-		s := newServer(t, func(rq *request) {
-			if !strings.HasSuffix(rq.question(), " "+late) {
-				zone(recordA, recordA4)(rq)
+	synctest.Test(t, func(t *testing.T) {
+		for _, late := range []string{"AAAA", "A"} {
+			s := newScripted(t, func(rq *request) {
+				if !strings.HasSuffix(rq.question(), " "+late) {
+					zone(recordA, recordA4)(rq)
+				}
+			})
+			r := newTestWith(t, Config{Timeout: time.Minute}, usualPace, s)
+			a, err := lookUp(t, r, "a.example", Any)
+			other := a.AAAA
+			if late == "A" {
+				other = a.A
 			}
-		})
-		r := newTestWith(t, Config{Timeout: time.Minute}, usualPace, s)
-		a, err := lookUp(t, r, "a.example", Any)
-		other := a.AAAA
-		if late == "A" {
-			other = a.A
+			if err != nil || len(a.Addrs) != 1 || a.Kernel || a.All < a.First || a.All == 0 || other.Err != ErrTimeout {
+				t.Errorf("without %s: %+v, %v", late, a, err)
+			}
 		}
-		if err != nil || len(a.Addrs) != 1 || a.Kernel || a.All < a.First || a.All == 0 || other.Err != ErrTimeout {
-			t.Errorf("without %s: %+v, %v", late, a, err)
-		}
-	}
+	})
 }
 
 func TestOtherFamilyWithinTheHoldIsWaitedFor(t *testing.T) {
-	var held *request
-	s := newServer(t, func(rq *request) {
-		if held == nil {
-			held = rq
-			return
+	synctest.Test(t, func(t *testing.T) {
+		var held *request
+		s := newScripted(t, func(rq *request) {
+			if held == nil {
+				held = rq
+				return
+			}
+			zone(recordA, recordA4)(rq)
+			time.AfterFunc(5*time.Millisecond, func() { zone(recordA, recordA4)(held) })
+		})
+		p := usualPace
+		p.hold = time.Hour
+		r := newTestWith(t, Config{Timeout: time.Minute}, p, s)
+		a := mustLookUp(t, r, "a.example", Any, "2001:db8::1", "192.0.2.1")
+		if a.First >= a.All {
+			t.Errorf("first after %v, all after %v", a.First, a.All)
 		}
-		zone(recordA, recordA4)(rq)
-		time.AfterFunc(5*time.Millisecond, func() { zone(recordA, recordA4)(held) })
 	})
-	p := usualPace
-	p.hold = time.Hour
-	r := newTestWith(t, Config{Timeout: time.Minute}, p, s)
-	a := mustLookUp(t, r, "a.example", Any, "2001:db8::1", "192.0.2.1")
-	if a.First >= a.All {
-		t.Errorf("first after %v, all after %v", a.First, a.All)
-	}
 }
 
 func TestNegativeOtherFamilyReleasesAtOnce(t *testing.T) {
@@ -490,7 +506,7 @@ func TestNegativeOtherFamilyReleasesAtOnce(t *testing.T) {
 				rq.answer(dns.RcodeSuccess, recordA)
 			}
 		})
-		p := usualPace
+		p := patient()
 		p.hold = time.Hour
 		r := newTestWith(t, Config{Timeout: time.Minute}, p, s)
 		a := mustLookUp(t, r, "a.example", Any, "192.0.2.1")
@@ -560,7 +576,7 @@ func TestSocketIsRetiredAfterItsLifeAndDrained(t *testing.T) {
 		zone("b.example. 60 IN A 192.0.2.2")(rq)
 		held.answer(dns.RcodeSuccess, recordA) // by way of a socket that was retired meanwhile
 	})
-	p := usualPace
+	p := patient()
 	p.socketLife = 0
 	r := newTestWith(t, Config{Sockets: 1}, p, s)
 	got := make(chan error)
@@ -603,7 +619,7 @@ func TestIDIsUsedOnceInALifeAndBookEnds(t *testing.T) {
 
 func TestLocalShortageIsNoDNSAnswer(t *testing.T) {
 	s := newServer(t, zone(recordA))
-	r := newTestWith(t, Config{Source: netip.MustParseAddr("192.0.2.99")}, usualPace, s) // not an address of this machine
+	r := newTestWith(t, Config{Source: netip.MustParseAddr("192.0.2.99")}, patient(), s) // not an address of this machine
 	for range 2 {
 		a, err := lookUp(t, r, "a.example", Any)
 		if !errors.Is(err, ErrLocal) || a.Server.IsValid() || a.Cached || a.Attempts != 0 {
@@ -614,7 +630,7 @@ func TestLocalShortageIsNoDNSAnswer(t *testing.T) {
 
 func TestSourceAddressIsUsed(t *testing.T) {
 	s := newServer(t, zone(recordA))
-	r := newTestWith(t, Config{Source: netip.MustParseAddr("127.0.0.1")}, usualPace, s)
+	r := newTestWith(t, Config{Source: netip.MustParseAddr("127.0.0.1")}, patient(), s)
 	mustLookUp(t, r, "a.example", IPv4, "192.0.2.1")
 	if from := s.requests()[0].from.Addr(); from != netip.MustParseAddr("127.0.0.1") {
 		t.Error(from)
@@ -623,19 +639,21 @@ func TestSourceAddressIsUsed(t *testing.T) {
 
 // Who wants all addresses waits for the family whose answer got lost, as long as the look-up may take.
 func TestWholeWaitsForBothFamilies(t *testing.T) {
-	for _, whole := range []bool{true, false} {
-		dropped := false
-		s := newServer(t, func(rq *request) {
-			if strings.HasSuffix(rq.question(), " AAAA") && !dropped {
-				dropped = true
-				return
+	synctest.Test(t, func(t *testing.T) {
+		for _, whole := range []bool{true, false} {
+			dropped := false
+			s := newScripted(t, func(rq *request) {
+				if strings.HasSuffix(rq.question(), " AAAA") && !dropped {
+					dropped = true
+					return
+				}
+				zone(recordA, recordA4)(rq)
+			})
+			r := newTestWith(t, Config{Whole: whole}, briskPace, s)
+			a, err := lookUp(t, r, "a.example", Any)
+			if err != nil || (len(a.Addrs) == 2) != whole || (a.AAAA.Err == nil) != whole {
+				t.Errorf("whole %v: %+v, %v", whole, a, err)
 			}
-			zone(recordA, recordA4)(rq)
-		})
-		r := newTestWith(t, Config{Whole: whole}, briskPace, s)
-		a, err := lookUp(t, r, "a.example", Any)
-		if err != nil || (len(a.Addrs) == 2) != whole || (a.AAAA.Err == nil) != whole {
-			t.Errorf("whole %v: %+v, %v", whole, a, err)
 		}
-	}
+	})
 }

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/miekg/dns"
@@ -36,18 +37,20 @@ func TestOneLostRetryIsRetriedLikeThat(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			right := 0
-			s := newServer(t, func(rq *request) {
-				if b := wrong(rq); b != nil {
-					rq.send(b)
-				} else if right++; right > 1 {
-					rq.answer(dns.RcodeSuccess, record)
+			synctest.Test(t, func(t *testing.T) {
+				right := 0
+				s := newScripted(t, func(rq *request) {
+					if b := wrong(rq); b != nil {
+						rq.send(b)
+					} else if right++; right > 1 {
+						rq.answer(dns.RcodeSuccess, record)
+					}
+				})
+				r := newTestWith(t, Config{}, briskPace, s)
+				if a := mustLookUp(t, r, "a-name-of-many-letters.example", IPv4, "192.0.2.1"); a.Attempts != 3 {
+					t.Errorf("%+v", a)
 				}
 			})
-			r := newTestWith(t, Config{}, briskPace, s)
-			if a := mustLookUp(t, r, "a-name-of-many-letters.example", IPv4, "192.0.2.1"); a.Attempts != 3 {
-				t.Errorf("%+v", a)
-			}
 		})
 	}
 }
@@ -62,11 +65,11 @@ func TestServerOfNoUseHereIsPassedOver(t *testing.T) {
 	s := newServer(t, zone(recordA))
 	for _, via := range []Transport{UDP, TCP} {
 		t.Run([]string{"UDP", "TCP"}[via], func(t *testing.T) {
-			r := newTestWith(t, Config{Servers: []Server{At(netip.MustParseAddrPort(useless))[0].over(via)}}, usualPace, s)
+			r := newTestWith(t, Config{Servers: []Server{At(netip.MustParseAddrPort(useless))[0].over(via)}}, patient(), s)
 			if a := mustLookUp(t, r, "a.example", IPv4, "192.0.2.1"); a.Server != s.at {
 				t.Errorf("%+v", a)
 			}
-			r = newTestWith(t, Config{Servers: []Server{At(netip.MustParseAddrPort(useless))[0].over(via)}}, usualPace)
+			r = newTestWith(t, Config{Servers: []Server{At(netip.MustParseAddrPort(useless))[0].over(via)}}, patient())
 			if a, err := lookUp(t, r, "a.example", IPv4); !errors.Is(err, ErrLocal) || a.Server.IsValid() {
 				t.Errorf("%+v, %v", a, err)
 			}
@@ -95,7 +98,7 @@ func TestShortageAtTheEndOfAChainIsLocal(t *testing.T) {
 		take()
 		rq.answer(dns.RcodeSuccess, "a.example. 300 IN CNAME b.example.")
 	})
-	everNew := usualPace
+	everNew := patient()
 	everNew.socketLife = 0
 	r := newTestWith(t, Config{}, everNew, s)
 	a, err := lookUp(t, r, "a.example", IPv4)
@@ -110,7 +113,7 @@ func TestShortageBesideAClosedPortIsLocal(t *testing.T) {
 	take, back := noDescriptors(t)
 	live := newServer(t, zone(recordA, "b.example. 300 IN A 192.0.2.2"))
 	tcp := live.at.over(TCP)
-	r := newTestWith(t, Config{Sockets: 1, Servers: []Server{At(closedPort(t))[0], tcp}}, usualPace)
+	r := newTestWith(t, Config{Sockets: 1, Servers: []Server{At(closedPort(t))[0], tcp}}, patient())
 	mustLookUp(t, r, "a.example", IPv4, "192.0.2.1")
 	up := r.upstreams[tcp]
 	up.mu.Lock()
@@ -127,7 +130,7 @@ func TestShortageBesideAClosedPortIsLocal(t *testing.T) {
 
 // TestQueryOfAConnectionThatNeverStoodIsNotCounted: it did not leave.
 func TestQueryOfAConnectionThatNeverStoodIsNotCounted(t *testing.T) {
-	r := newTestWith(t, Config{Servers: []Server{At(closedPort(t))[0].over(TCP)}}, usualPace)
+	r := newTestWith(t, Config{Servers: []Server{At(closedPort(t))[0].over(TCP)}}, patient())
 	a, err := lookUp(t, r, "a.example", Any)
 	if sent := r.Stats().Sent; !errors.Is(err, ErrUnreachable) || a.Attempts != 0 || sent != 0 {
 		t.Errorf("%d sent: %+v, %v", sent, a, err)
@@ -136,33 +139,35 @@ func TestQueryOfAConnectionThatNeverStoodIsNotCounted(t *testing.T) {
 
 // TestSendThatWasGivenUpIsNotCounted: the question waits for the second server when the first one asks for TCP after all, and fails there.
 func TestSendThatWasGivenUpIsNotCounted(t *testing.T) {
-	var r *Resolver
-	var free func()
-	held := make(chan *request, 1)
-	first := newServer(t, func(rq *request) {
-		if !rq.tcp {
-			held <- rq
-			return
+	synctest.Test(t, func(t *testing.T) {
+		var r *Resolver
+		var free func()
+		held := make(chan *request, 1)
+		first := newScripted(t, func(rq *request) {
+			if !rq.tcp {
+				held <- rq
+				return
+			}
+			rq.answer(dns.RcodeServerFailure)
+		})
+		second := newScripted(t, zone(recordA))
+		r = newTestWith(t, Config{}, briskPace, first, second)
+		r.conf.get(time.Now()).attempts = 1
+		free = busy(r, second)
+		got := background(context.Background(), r, time.Time{})
+		rq := <-held
+		up := r.upstreams[second.at]
+		soon(t, "the question queues for the second server", func() bool { return up.queueLen() == 1 })
+		m := rq.reply(dns.RcodeSuccess)
+		m.Truncated = true
+		rq.send(pack(m))
+		soon(t, "the first one was asked over TCP", func() bool { return len(first.requests()) == 2 })
+		soon(t, "the question queues again", func() bool { return up.queueLen() == 1 })
+		free()
+		if got := <-got; got.err != nil || texts(got.answer.Addrs) != "192.0.2.1" {
+			t.Errorf("%+v, %v", got.answer, got.err)
 		}
-		rq.answer(dns.RcodeServerFailure)
 	})
-	second := newServer(t, zone(recordA))
-	r = newTestWith(t, Config{}, briskPace, first, second)
-	r.conf.get(time.Now()).attempts = 1
-	free = busy(r, second)
-	got := background(context.Background(), r, time.Time{})
-	rq := <-held
-	up := r.upstreams[second.at]
-	eventually(t, "the question queues for the second server", func() bool { return up.queueLen() == 1 })
-	m := rq.reply(dns.RcodeSuccess)
-	m.Truncated = true
-	rq.send(pack(m))
-	eventually(t, "the first one was asked over TCP", func() bool { return len(first.requests()) == 2 })
-	eventually(t, "the question queues again", func() bool { return up.queueLen() == 1 })
-	free()
-	if got := <-got; got.err != nil || texts(got.answer.Addrs) != "192.0.2.1" {
-		t.Errorf("%+v, %v", got.answer, got.err)
-	}
 }
 
 // TestTimeInLineIsNotTheNames: a server that answers others gets to every question in its turn, however long the line is. Each name of a
@@ -171,124 +176,129 @@ func TestTimeInLineIsNotTheNames(t *testing.T) {
 	const timeout = time.Second
 	for name, list := range map[string]string{"absolute": "", "search": "x.test"} {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel() // it waits most of the time
-			s := newServer(t, zone(recordA, "b.example. 0 IN A 192.0.2.2"))
-			r := searchingIn(t, list, timeout, s)
-			r.cfg.Search = list != ""
-			up := r.upstreams[s.at]
-			free := busy(r, s)
-			got := background(context.Background(), r, time.Time{})
-			eventually(t, "the question queues", func() bool { return up.queueLen() == 1 })
-			up.mu.Lock()
-			up.heard = time.Now().Add(time.Hour) // it answers others, from now on
-			up.mu.Unlock()
-			time.AfterFunc(2*timeout, free)
-			if got := <-got; got.err != nil || got.answer.Queued < 2*timeout || got.answer.All < got.answer.Queued {
-				t.Errorf("%+v", got)
-			}
+			synctest.Test(t, func(t *testing.T) {
+				s := newScripted(t, zone(recordA, "b.example. 0 IN A 192.0.2.2"))
+				r := searchingIn(t, list, timeout, s)
+				r.cfg.Search = list != ""
+				up := r.upstreams[s.at]
+				free := busy(r, s)
+				got := background(context.Background(), r, time.Time{})
+				soon(t, "the question queues", func() bool { return up.queueLen() == 1 })
+				up.mu.Lock()
+				up.heard = time.Now().Add(time.Hour) // it answers others, from now on
+				up.mu.Unlock()
+				time.AfterFunc(2*timeout, free)
+				if got := <-got; got.err != nil || got.answer.Queued < 2*timeout || got.answer.All < got.answer.Queued {
+					t.Errorf("%+v", got)
+				}
+			})
 		})
 	}
 }
 
 // TestTimeInLineOfAServerThatGoesDownIsNotTheNames: the other server has all the time that the name has.
 func TestTimeInLineOfAServerThatGoesDownIsNotTheNames(t *testing.T) {
-	t.Parallel() // it waits most of the time
-	const timeout = 2 * time.Second
-	first := newServer(t, func(*request) {})
-	second := newServer(t, func(rq *request) {
-		time.AfterFunc(timeout/2, func() { rq.answer(dns.RcodeSuccess, recordA) })
+	synctest.Test(t, func(t *testing.T) {
+		const timeout = 2 * time.Second
+		first := newScripted(t, func(*request) {})
+		second := newScripted(t, func(rq *request) {
+			time.AfterFunc(timeout/2, func() { rq.answer(dns.RcodeSuccess, recordA) })
+		})
+		r := newTestWith(t, Config{Timeout: timeout}, usualPace, first, second)
+		up := r.upstreams[first.at]
+		free := busy(r, first)
+		got := background(context.Background(), r, time.Time{})
+		soon(t, "the question queues", func() bool { return up.queueLen() == 1 })
+		up.mu.Lock()
+		up.heard = time.Now() // and never again: the line ends a timeout after that
+		up.mu.Unlock()
+		time.AfterFunc(timeout*3/4, func() {
+			up.down(time.Now())
+			free()
+		})
+		if got := <-got; got.err != nil || got.answer.Queued < timeout/2 {
+			t.Errorf("%+v", got)
+		}
 	})
-	r := newTestWith(t, Config{Timeout: timeout}, usualPace, first, second)
-	up := r.upstreams[first.at]
-	free := busy(r, first)
-	got := background(context.Background(), r, time.Time{})
-	eventually(t, "the question queues", func() bool { return up.queueLen() == 1 })
-	up.mu.Lock()
-	up.heard = time.Now() // and never again: the line ends a timeout after that
-	up.mu.Unlock()
-	time.AfterFunc(timeout*3/4, func() {
-		up.down(time.Now())
-		free()
-	})
-	if got := <-got; got.err != nil || got.answer.Queued < timeout/2 {
-		t.Errorf("%+v", got)
-	}
 }
 
 // TestCallersInLineLeaveTogether: a name that could not be asked for in the time of one is not asked for again by each of the others in
 // turn.
 func TestCallersInLineLeaveTogether(t *testing.T) {
-	t.Parallel() // it waits most of the time
-	const timeout, callers = 200 * time.Millisecond, 200
-	s := newServer(t, func(*request) {})
-	r := newTestWith(t, Config{Timeout: timeout}, usualPace, s)
-	busy(r, s)
-	start := time.Now()
-	var all sync.WaitGroup
-	for range callers {
-		all.Go(func() {
-			if a, err := r.LookUp(context.Background(), "a.example", IPv4, time.Time{}); !errors.Is(err, errWindow) {
-				t.Errorf("%+v, %v", a, err)
-			}
-		})
-	}
-	all.Wait()
-	if took := time.Since(start); took > callers*timeout/4 {
-		t.Errorf("the last one left after %v", took)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		const timeout, callers = 200 * time.Millisecond, 200
+		s := newScripted(t, func(*request) {})
+		r := newTestWith(t, Config{Timeout: timeout}, usualPace, s)
+		busy(r, s)
+		start := time.Now()
+		var all sync.WaitGroup
+		for range callers {
+			all.Go(func() {
+				if a, err := r.LookUp(context.Background(), "a.example", IPv4, time.Time{}); !errors.Is(err, errWindow) {
+					t.Errorf("%+v, %v", a, err)
+				}
+			})
+		}
+		all.Wait()
+		if took := time.Since(start); took > callers*timeout/4 {
+			t.Errorf("the last one left after %v", took)
+		}
+	})
 }
 
 // TestLineIsKeptForThoseWhoStay: who began the look-up has left.
 func TestLineIsKeptForThoseWhoStay(t *testing.T) {
-	t.Parallel() // it waits most of the time
-	s := newServer(t, zone(recordA))
-	const timeout = time.Second
-	r := newTestWith(t, Config{Timeout: timeout}, usualPace, s)
-	up := r.upstreams[s.at]
-	free := busy(r, s)
-	up.heard = time.Now().Add(time.Hour)
-	ctx, leave := context.WithCancel(t.Context())
-	first := background(ctx, r, time.Time{})
-	waitFor(t, r, 1)
-	second := background(context.Background(), r, time.Time{})
-	waitFor(t, r, 2)
-	leave()
-	if got := <-first; !errors.Is(got.err, context.Canceled) {
-		t.Errorf("%+v", got)
-	}
-	time.AfterFunc(2*timeout, free)
-	select {
-	case got := <-second:
-		if got.err != nil || !got.answer.Shared || got.answer.Queued < 2*timeout {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScripted(t, zone(recordA))
+		const timeout = time.Second
+		r := newTestWith(t, Config{Timeout: timeout}, usualPace, s)
+		up := r.upstreams[s.at]
+		free := busy(r, s)
+		up.heard = time.Now().Add(time.Hour)
+		ctx, leave := context.WithCancel(t.Context())
+		first := background(ctx, r, time.Time{})
+		waitFor(t, r, 1)
+		second := background(context.Background(), r, time.Time{})
+		waitFor(t, r, 2)
+		leave()
+		if got := <-first; !errors.Is(got.err, context.Canceled) {
 			t.Errorf("%+v", got)
 		}
-	case <-time.After(10 * time.Second):
-		t.Error("never came to an end")
-	}
+		time.AfterFunc(2*timeout, free)
+		select {
+		case got := <-second:
+			if got.err != nil || !got.answer.Shared || got.answer.Queued < 2*timeout {
+				t.Errorf("%+v", got)
+			}
+		case <-time.After(10 * time.Second):
+			t.Error("never came to an end")
+		}
+	})
 }
 
 // TestResendInLineEndsWithItsLookUp: the question has been asked, and its time runs, however long the line.
 func TestResendInLineEndsWithItsLookUp(t *testing.T) {
-	t.Parallel() // it waits most of the time
-	asked := make(chan struct{}, 1)
-	s := newServer(t, func(*request) { asked <- struct{}{} })
-	r := newTestWith(t, Config{Timeout: time.Second}, briskPace, s)
-	got := background(context.Background(), r, time.Time{})
-	<-asked
-	busy(r, s)
-	up := r.upstreams[s.at]
-	up.mu.Lock()
-	up.heard = time.Now().Add(time.Hour) // it answers others, from now on
-	up.inFlight++                        // for the query that gets lost
-	up.mu.Unlock()
-	select {
-	case got := <-got:
-		if !errors.Is(got.err, ErrTimeout) || got.answer.Attempts != 1 {
-			t.Errorf("%+v", got)
+	synctest.Test(t, func(t *testing.T) {
+		asked := make(chan struct{}, 1)
+		s := newScripted(t, func(*request) { asked <- struct{}{} })
+		r := newTestWith(t, Config{Timeout: time.Second}, briskPace, s)
+		got := background(context.Background(), r, time.Time{})
+		<-asked
+		busy(r, s)
+		up := r.upstreams[s.at]
+		up.mu.Lock()
+		up.heard = time.Now().Add(time.Hour) // it answers others, from now on
+		up.inFlight++                        // for the query that gets lost
+		up.mu.Unlock()
+		select {
+		case got := <-got:
+			if !errors.Is(got.err, ErrTimeout) || got.answer.Attempts != 1 {
+				t.Errorf("%+v", got)
+			}
+		case <-time.After(20 * time.Second):
+			t.Error("never came to an end")
 		}
-	case <-time.After(20 * time.Second):
-		t.Error("never came to an end")
-	}
+	})
 }
 
 // TestEveryWaitInLineIsTold: a chain may have to wait for each of its names.
@@ -300,7 +310,7 @@ func TestEveryWaitInLineIsTold(t *testing.T) {
 		}
 		rq.answer(dns.RcodeSuccess, "b.example. 300 IN A 192.0.2.1")
 	})
-	r := newTestWith(t, Config{}, usualPace, s)
+	r := newTestWith(t, Config{}, patient(), s)
 	up := r.upstreams[s.at]
 	up.window = 0
 	q := begun(r, "a.example")
@@ -332,7 +342,7 @@ func TestEveryWaitInLineIsTold(t *testing.T) {
 // TestWhatArrivedInTimeCounts: both the answer and the end of its time are there when the look-up looks.
 func TestWhatArrivedInTimeCounts(t *testing.T) {
 	s := newServer(t, zone(recordA))
-	r := newTestWith(t, Config{CacheEntries: -1}, usualPace, s)
+	r := newTestWith(t, Config{CacheEntries: -1}, patient(), s)
 	for range 20 { // which of the two it takes is left to chance
 		q := begun(r, "a.example")
 		q.flush()
@@ -355,25 +365,29 @@ func TestWhatArrivedInTimeCounts(t *testing.T) {
 
 // TestSilentServersLineEnds: it answers nobody.
 func TestSilentServersLineEnds(t *testing.T) {
-	s := newServer(t, func(*request) {})
-	r := newTestWith(t, Config{Timeout: 100 * time.Millisecond}, usualPace, s)
-	busy(r, s)
-	if a, err := lookUp(t, r, "a.example", IPv4); !errors.Is(err, ErrTimeout) || !errors.Is(err, errWindow) || a.Attempts != 0 {
-		t.Errorf("%+v, %v", a, err)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		s := newScripted(t, func(*request) {})
+		r := newTestWith(t, Config{Timeout: 100 * time.Millisecond}, usualPace, s)
+		busy(r, s)
+		if a, err := lookUp(t, r, "a.example", IPv4); !errors.Is(err, ErrTimeout) || !errors.Is(err, errWindow) || a.Attempts != 0 {
+			t.Errorf("%+v, %v", a, err)
+		}
+	})
 }
 
 // TestTheTimeOfBothIsTheTimeOfTheLookUp: one family is answered at once, the other never.
 func TestTheTimeOfBothIsTheTimeOfTheLookUp(t *testing.T) {
-	s := newServer(t, func(rq *request) {
-		if rq.Question[0].Qtype == dns.TypeA {
-			rq.answer(dns.RcodeSuccess, recordA)
+	synctest.Test(t, func(t *testing.T) {
+		s := newScripted(t, func(rq *request) {
+			if rq.Question[0].Qtype == dns.TypeA {
+				rq.answer(dns.RcodeSuccess, recordA)
+			}
+		})
+		const timeout = 100 * time.Millisecond
+		r := newTestWith(t, Config{Timeout: timeout, Whole: true}, usualPace, s)
+		a := mustLookUp(t, r, "a.example", Any, "192.0.2.1")
+		if a.All < timeout || a.Kernel || a.First >= a.All || !errors.Is(a.AAAA.Err, ErrTimeout) {
+			t.Errorf("%+v", a)
 		}
 	})
-	const timeout = 100 * time.Millisecond
-	r := newTestWith(t, Config{Timeout: timeout, Whole: true}, usualPace, s)
-	a := mustLookUp(t, r, "a.example", Any, "192.0.2.1")
-	if a.All < timeout || a.Kernel || a.First >= a.All || !errors.Is(a.AAAA.Err, ErrTimeout) {
-		t.Errorf("%+v", a)
-	}
 }

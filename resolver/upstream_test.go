@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/miekg/dns"
@@ -14,7 +15,7 @@ import (
 // TestEveryNameOfManyIsAnswered has far more look-ups in flight than a new server's window.
 func TestEveryNameOfManyIsAnswered(t *testing.T) {
 	s := newEcho(t)
-	r := newTestWith(t, Config{CacheEntries: -1, Timeout: time.Minute}, usualPace, &server{at: At(s.addr)[0]})
+	r := newTestWith(t, Config{CacheEntries: -1, Timeout: time.Minute}, patient(), &server{at: At(s.addr)[0]})
 	var wg sync.WaitGroup
 	errs := make(chan error, 2000)
 	for i := range 2000 {
@@ -42,60 +43,62 @@ func TestEveryNameOfManyIsAnswered(t *testing.T) {
 }
 
 func TestFullWindowQueues(t *testing.T) {
-	var held []*request
-	all := make(chan struct{})
-	s := newServer(t, func(rq *request) {
-		if held = append(held, rq); len(held) < 2 {
-			return
+	synctest.Test(t, func(t *testing.T) {
+		var held []*request
+		all := make(chan struct{})
+		s := newScripted(t, func(rq *request) {
+			if held = append(held, rq); len(held) < 2 {
+				return
+			}
+			if len(held) == 2 {
+				close(all)
+			}
+			zone("a.example. 60 IN A 192.0.2.1", "b.example. 60 IN A 192.0.2.1", "c.example. 60 IN A 192.0.2.1")(rq)
+		})
+		p := usualPace
+		p.firstWait = time.Hour
+		r := newTestWith(t, Config{Timeout: time.Minute}, p, s)
+		up := r.upstreams[s.at]
+		up.window = 1
+		results := make(chan outcome, 3)
+		look := func(host string) {
+			a, err := r.LookUp(context.Background(), host, IPv4, time.Time{})
+			results <- outcome{a, err}
 		}
-		if len(held) == 2 {
-			close(all)
+		go look("a.example")
+		for n := 0; n < 1; n = len(s.requests()) {
+			time.Sleep(100 * time.Microsecond) // a state without an event to wait for
 		}
-		zone("a.example. 60 IN A 192.0.2.1", "b.example. 60 IN A 192.0.2.1", "c.example. 60 IN A 192.0.2.1")(rq)
+		ctx, cancel := context.WithCancel(context.Background())
+		gone := make(chan error)
+		go func() {
+			_, err := r.LookUp(ctx, "b.example", IPv4, time.Time{})
+			gone <- err
+		}()
+		go look("c.example")
+		soon(t, "both queue", func() bool { return up.queueLen() == 2 })
+		cancel() // a place in the queue is given up
+		if err := <-gone; !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+		if n := len(s.requests()); n != 1 {
+			t.Fatalf("%d queries in a window of one", n)
+		}
+		held[0].answer(dns.RcodeSuccess, recordA)
+		<-all
+		for range 2 {
+			got := <-results
+			if got.err != nil || (got.answer.Name == "c.example") != (got.answer.Queued > 0) {
+				t.Errorf("%+v", got)
+			}
+		}
 	})
-	p := usualPace
-	p.firstWait = time.Hour
-	r := newTestWith(t, Config{Timeout: time.Minute}, p, s)
-	up := r.upstreams[s.at]
-	up.window = 1
-	results := make(chan outcome, 3)
-	look := func(host string) {
-		a, err := r.LookUp(context.Background(), host, IPv4, time.Time{})
-		results <- outcome{a, err}
-	}
-	go look("a.example")
-	for n := 0; n < 1; n = len(s.requests()) {
-		time.Sleep(100 * time.Microsecond) // a state without an event to wait for
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	gone := make(chan error)
-	go func() {
-		_, err := r.LookUp(ctx, "b.example", IPv4, time.Time{})
-		gone <- err
-	}()
-	go look("c.example")
-	eventually(t, "both queue", func() bool { return up.queueLen() == 2 })
-	cancel() // a place in the queue is given up
-	if err := <-gone; !errors.Is(err, context.Canceled) {
-		t.Error(err)
-	}
-	if n := len(s.requests()); n != 1 {
-		t.Fatalf("%d queries in a window of one", n)
-	}
-	held[0].answer(dns.RcodeSuccess, recordA)
-	<-all
-	for range 2 {
-		got := <-results
-		if got.err != nil || (got.answer.Name == "c.example") != (got.answer.Queued > 0) {
-			t.Errorf("%+v", got)
-		}
-	}
 }
 
 // A question that was sent before has its time running: it does not wait behind those that were not.
 func TestResendsGoFirst(t *testing.T) {
 	s := newServer(t, silent)
-	r := newTestWith(t, Config{}, usualPace, s)
+	r := newTestWith(t, Config{}, patient(), s)
 	up := r.upstreams[s.at]
 	up.window = 0
 	q := begun(r, "a.example")
@@ -119,13 +122,15 @@ func TestResendsGoFirst(t *testing.T) {
 }
 
 func TestNeverSentIsATimeoutAndNotKept(t *testing.T) {
-	s := newServer(t, silent)
-	r := newTestWith(t, Config{}, usualPace, s)
-	r.upstreams[s.at].window = 0
-	a, err := r.LookUp(context.Background(), "a.example", IPv4, time.Now().Add(300*time.Millisecond))
-	if !errors.Is(err, ErrTimeout) || !errors.Is(err, errWindow) || a.Attempts != 0 || r.Stats().Entries != 0 {
-		t.Errorf("%+v, %v", a, err)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		s := newScripted(t, silent)
+		r := newTestWith(t, Config{}, usualPace, s)
+		r.upstreams[s.at].window = 0
+		a, err := r.LookUp(context.Background(), "a.example", IPv4, time.Now().Add(300*time.Millisecond))
+		if !errors.Is(err, ErrTimeout) || !errors.Is(err, errWindow) || a.Attempts != 0 || r.Stats().Entries != 0 {
+			t.Errorf("%+v, %v", a, err)
+		}
+	})
 }
 
 func testUpstream(sockets int) *upstream {
@@ -226,21 +231,25 @@ func TestHealthExpiresByItself(t *testing.T) {
 }
 
 func TestServerThatIsDownIsAskedLast(t *testing.T) {
-	down, up := newServer(t, silent), newServer(t, zone(recordA))
-	r := newTestWith(t, Config{}, usualPace, down, up)
-	r.upstreams[down.at].down(time.Now())
-	if a := mustLookUp(t, r, "a.example", IPv4, "192.0.2.1"); a.Attempts != 1 || a.Server != up.at {
-		t.Errorf("%+v", a)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		down, up := newScripted(t, silent), newScripted(t, zone(recordA))
+		r := newTestWith(t, Config{}, usualPace, down, up)
+		r.upstreams[down.at].down(time.Now())
+		if a := mustLookUp(t, r, "a.example", IPv4, "192.0.2.1"); a.Attempts != 1 || a.Server != up.at {
+			t.Errorf("%+v", a)
+		}
+	})
 }
 
 func TestRotateBeginsWithTheNextServer(t *testing.T) {
-	one, two := newServer(t, zone(recordA, "b.example. 60 IN A 192.0.2.1")), newServer(t, zone(recordA, "b.example. 60 IN A 192.0.2.1"))
-	r := newTestWith(t, Config{Rotate: true}, usualPace, one, two)
-	a, b := mustLookUp(t, r, "a.example", IPv4, "192.0.2.1"), mustLookUp(t, r, "b.example", IPv4, "192.0.2.1")
-	if a.Server == b.Server {
-		t.Errorf("both asked %v", a.Server)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		one, two := newScripted(t, zone(recordA, "b.example. 60 IN A 192.0.2.1")), newScripted(t, zone(recordA, "b.example. 60 IN A 192.0.2.1"))
+		r := newTestWith(t, Config{Rotate: true}, usualPace, one, two)
+		a, b := mustLookUp(t, r, "a.example", IPv4, "192.0.2.1"), mustLookUp(t, r, "b.example", IPv4, "192.0.2.1")
+		if a.Server == b.Server {
+			t.Errorf("both asked %v", a.Server)
+		}
+	})
 }
 
 func TestOwnLatenessIsNoLoss(t *testing.T) {

@@ -13,7 +13,7 @@ import (
 
 // takenTime bounds how long WriteTaken waits for a peer that does not read.
 const (
-	takenTime  = 10 * time.Second
+	takenTime  = time.Minute
 	takenPause = 5 * time.Microsecond
 )
 

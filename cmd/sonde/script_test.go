@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -56,7 +57,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"status": cmdStatus, "says": cmdSays, "records": cmdRecords,
+			"status": cmdStatus, "stopped": cmdStopped, "says": cmdSays, "records": cmdRecords,
 			"gzip": cmdGzip, "zstd": cmdZstd, "expand": cmdExpand, "lines": cmdLines,
 		},
 	})
@@ -113,17 +114,47 @@ func cmdStatus(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	want, err := strconv.Atoi(args[0])
 	ts.Check(err)
-	got := 0
-	if err := ts.Exec(args[1], args[2:]...); err != nil {
-		exitErr, ok := errors.AsType[*exec.ExitError](err)
-		if !ok {
-			ts.Fatalf("%v", err)
-		}
-		got = exitErr.ExitCode()
-	}
-	if got != want {
+	if got := exitStatus(ts, args[1:]); got != want {
 		ts.Fatalf("exit status %d, want %d", got, want)
 	}
+}
+
+// exitStatus runs a command and returns how it ended.
+func exitStatus(ts *testscript.TestScript, command []string) int {
+	err := ts.Exec(command[0], command[1:]...)
+	if err == nil {
+		return 0
+	}
+	exitErr, ok := errors.AsType[*exec.ExitError](err)
+	if !ok {
+		ts.Fatalf("%v", err)
+	}
+	return exitErr.ExitCode()
+}
+
+// stopped TEXT COMMAND... runs the command with --max-time, and wants exit status 1 and TEXT on
+// standard error. What comes before the end needs its time, and the machine may stand still
+// meanwhile: the command is run with twice the time until it says TEXT.
+func cmdStopped(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 3 {
+		ts.Fatalf("usage: stopped TEXT COMMAND...")
+	}
+	text, command := args[0], args[1:]
+	var said string
+	for limit := time.Second / 2; limit < patience; limit *= 2 {
+		status := exitStatus(ts, append(slices.Clone(command), "--max-time", limit.String()))
+		if said = ts.ReadFile("stderr"); status != exitRuntime {
+			ts.Fatalf("exit status %d: %q", status, said)
+		}
+		quiet := strings.Count(said, "\n") == 1
+		if quiet && !strings.Contains(said, "stopped after "+limit.String()+" (--max-time): ") {
+			ts.Fatalf("does not say what stopped it: %q", said)
+		}
+		if strings.Contains(said, text) {
+			return
+		}
+	}
+	ts.Fatalf("never said %q: %q", text, said)
 }
 
 // says TEXT... wants standard error to be one line for people that holds each TEXT.

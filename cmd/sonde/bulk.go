@@ -79,7 +79,7 @@ type bulk struct {
 	halted   atomic.Bool // set before anything can be canceled for it
 	draining atomic.Bool // the first interrupt came
 
-	whole   bool  // the list came to its end; owned by the sequence
+	whole   bool // the list came to its end; owned by the sequence
 	matched atomic.Bool
 	started time.Time
 	cpu     time.Duration // of the process before the run

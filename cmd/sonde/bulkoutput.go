@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -132,7 +133,7 @@ func (s *bulk) goOn(path string, size int64) error {
 		return usageError("cannot go on with %s: %s is missing, which tells its list and flags; --overwrite begins anew", s.where(), path)
 	}
 	if err != nil {
-		return usageError("cannot go on with %s: %s: %s; --overwrite begins anew", s.where(), path, err)
+		return s.cannotRead(fmt.Errorf("%s: %w", path, err))
 	}
 	s.journal = j
 	if err := journal.Check(j.Header(), s.journalHeader()); err != nil {
@@ -140,10 +141,21 @@ func (s *bulk) goOn(path string, size int64) error {
 	}
 	found, err := output.Recover(s.file, output.PackingOf(s.opt.output), s.doneBefore())
 	if err != nil {
-		return usageError("cannot go on with %s: %s; --overwrite begins anew", s.where(), err)
+		return s.cannotRead(err)
 	}
 	s.begun = found.Bytes > 0
 	return nil
+}
+
+// cannotRead tells a run that left something else than records from a system that does not give them
+// out now.
+func (s *bulk) cannotRead(err error) error {
+	_, damaged := errors.AsType[*output.DamageError](err)
+	_, other := errors.AsType[journal.MismatchError](err)
+	if damaged || other || errors.Is(err, journal.ErrDamaged) {
+		return usageError("cannot go on with %s: %s; --overwrite begins anew", s.where(), err)
+	}
+	return runtimeError("cannot go on with %s: %s; mend that, and run the same command again", s.where(), err)
 }
 
 // doneBefore returns what takes a line that an earlier run wrote.

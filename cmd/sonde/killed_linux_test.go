@@ -101,7 +101,7 @@ func (s *killedScan) chooseMoment(kills int) moment {
 	soon := max(1, 2*(s.lines-asked)/(kills+1)) // pages, so that the kills spread over the list
 	kind := s.rand.IntN(3)
 	switch {
-	case kind == 0 || soon < 100:
+	case kind == 0 || soon < 100 || kills == *killTimes: // the first is one that comes for sure
 		return s.afterRequests(1 + s.rand.IntN(soon))
 	case kind == 1:
 		return s.afterWrites(1 + s.rand.IntN(20))

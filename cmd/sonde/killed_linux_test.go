@@ -80,7 +80,7 @@ func (s *killedScan) mostAgain() int {
 	for line := range bytes.Lines(text) {
 		shortest = min(shortest, len(line))
 	}
-	most := inFlight + flushedText/shortest + 1
+	most := *inFlight + flushedText/shortest + 1
 	if s.filtered {
 		most += flushedFiltered
 	}

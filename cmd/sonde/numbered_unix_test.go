@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -26,7 +27,7 @@ import (
 )
 
 // inFlight is how many checks of numbered pages run at the same time.
-const inFlight = 64
+var inFlight = flag.Int("in-flight", 64, "checks in flight in scans of numbered pages")
 
 // numbered is a scan of numbered pages, each of which is in the list once. It may be run again and
 // again, as a process of its own, each time with --resume.
@@ -59,7 +60,7 @@ func newNumbered(t *testing.T, lines int, out string, args ...string) *numbered 
 	if err := os.WriteFile(path, list.Bytes(), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s.args = append([]string{"scan", path, "-o", out, "--resume", "-c", strconv.Itoa(inFlight), "--host-concurrency", "0"}, args...)
+	s.args = append([]string{"scan", path, "-o", out, "--resume", "-c", strconv.Itoa(*inFlight), "--host-concurrency", "0"}, args...)
 	return s
 }
 

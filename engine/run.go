@@ -235,7 +235,7 @@ func (e *Engine) Drain() {
 // Stats is what an Engine is doing.
 type Stats struct {
 	InFlight int64 // checks that are running
-	Queued   int64 // targets that were taken and wait for a worker or for their host
+	Queued   int64 // targets that were taken and wait for a worker, their host, their time or another try
 }
 
 // Stats may be called at any time, also while Run is under way.

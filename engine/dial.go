@@ -124,34 +124,22 @@ func (c *check) await(a *attempt) {
 // delay. The first that stands wins, the others are closed; their goroutines are gone on return.
 func (c *check) race() attempt {
 	addrs := c.addrs[:min(len(c.addrs), maxAddrs)]
-	ended := make(chan attempt, len(addrs))
-	var open []*sock.Conn
-	var waits sync.WaitGroup
-	start := func(addr netip.AddrPort) {
-		a := c.open(addr)
-		if a.err != nil {
-			ended <- a
-			return
-		}
-		open = append(open, a.conn)
-		a.conn.SetDeadline(c.until)
-		waits.Go(func() {
-			a.est, a.err = a.conn.Await()
-			ended <- a
-		})
-	}
+	r := race{check: c, ended: make(chan attempt, len(addrs))}
 	delay := time.NewTimer(0)
 	defer delay.Stop()
 	var best attempt
 	for begun, done := 0, 0; done < len(addrs) && best.conn == nil; {
 		select {
 		case <-delay.C:
-			if begun < len(addrs) {
-				start(addrs[begun])
-				begun++
-				delay.Reset(staggerDelay)
+			if begun == len(addrs) {
+				break
 			}
-		case a := <-ended:
+			wait := r.start(addrs[begun], begun > done)
+			if r.short.err == nil {
+				begun++
+			}
+			delay.Reset(wait)
+		case a := <-r.ended:
 			done++
 			if a.err == nil {
 				best = a
@@ -164,13 +152,51 @@ func (c *check) race() attempt {
 			done = len(addrs)
 		}
 	}
-	for _, s := range open {
+	for _, s := range r.opened {
 		if s != best.conn {
 			s.Close()
 		}
 	}
-	waits.Wait()
+	r.waits.Wait()
 	return best
+}
+
+// race is the addresses that are tried beside each other.
+type race struct {
+	*check
+	ended  chan attempt // one of each address that was started
+	opened []*sock.Conn
+	waits  sync.WaitGroup
+
+	short  attempt // why the next address was put off, if it was
+	putOff int     // times in a row
+}
+
+// start starts an address, and returns how long it has before the next. While another is under way, an
+// address that this machine is short of a descriptor or a port for is put off: what other checks hold
+// comes free, and the one under way may be silent to its deadline.
+func (r *race) start(addr netip.AddrPort, underWay bool) (wait time.Duration) {
+	a := r.short
+	if a.err == nil || time.Now().Before(r.until) {
+		a = r.open(addr)
+	} // else no time was left to ask the target there, for want of what this machine was short of
+	if underWay && sock.Classify(a.err).Local() {
+		r.short = a
+		r.putOff++
+		return shortWait(r.putOff - 1)
+	}
+	r.short, r.putOff = attempt{}, 0
+	if a.err != nil {
+		r.ended <- a
+		return staggerDelay
+	}
+	r.opened = append(r.opened, a.conn)
+	a.conn.SetDeadline(r.until)
+	r.waits.Go(func() {
+		a.est, a.err = a.conn.Await()
+		r.ended <- a
+	})
+	return staggerDelay
 }
 
 // moreTelling keeps the failure that says more about the target: a refusal is its word, no route to

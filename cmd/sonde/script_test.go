@@ -189,6 +189,8 @@ type record struct {
 	Kind   string `json:"error_kind"`
 	Error  string `json:"error"`
 
+	Attempts  int                `json:"attempts"`
+	Tries     []json.RawMessage  `json:"tries"`
 	Anomalies []string           `json:"anomalies"`
 	Timings   map[string]float64 `json:"timings_ms"`
 }

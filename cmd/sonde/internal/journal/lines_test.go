@@ -177,6 +177,23 @@ func TestLinesHaltedEarlyKeepsThePosition(t *testing.T) {
 	}
 }
 
+// A second run may be killed as well, while it goes on: it must keep its position from the first line
+// that it gives out.
+func TestPositionIsKeptFromTheFirstLineGivenOut(t *testing.T) {
+	list := []string{"a", "b", "c", "d", "e"}
+	for read := range list { // by the first run
+		j := reopen(t, earlier(t, false, list[:read]))
+		for n := range j.Lines(slices.Values(list), nil, atEnd) {
+			if err := j.Sync(); err != nil {
+				t.Fatal(err)
+			}
+			if at := reopen(t, j.path).Stored(); at.Lines != max(n, int64(read)) {
+				t.Errorf("%d were read before: with input %d out, the position is %d", read, n, at.Lines)
+			}
+		}
+	}
+}
+
 func TestLinesStopsWhenItIsToldTo(t *testing.T) {
 	list := []string{"a", "b", "c", "d", "e"}
 	for stop := int64(1); stop <= 5; stop++ {

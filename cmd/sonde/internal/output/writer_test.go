@@ -262,6 +262,21 @@ func TestAppendAllocatesNothing(t *testing.T) {
 	}
 }
 
+// An average over many records would not show what each flush allocates.
+func TestFrameAllocatesNothing(t *testing.T) {
+	text := []byte(strings.Repeat("0123456789\n", 10_000))
+	for _, packing := range []Packing{Gzip, Zstd} {
+		p := newPacker(packing)
+		if n := testing.AllocsPerRun(20, func() {
+			if _, err := p.frame(text); err != nil {
+				panic(err)
+			}
+		}); n > 0 {
+			t.Errorf("%v: %v allocations", packing, n)
+		}
+	}
+}
+
 func BenchmarkAppend(b *testing.B) {
 	text := strings.Repeat("x", 600)
 	for _, packing := range []Packing{None, Gzip, Zstd} {

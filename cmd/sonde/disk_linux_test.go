@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/sondeprobe/sonde/bench/namespace"
 	"github.com/sondeprobe/sonde/cmd/sonde/internal/journal"
 	"github.com/sondeprobe/sonde/cmd/sonde/internal/progress"
 )
@@ -52,7 +53,7 @@ const plenty = 10_000
 // A full disk ends the scan. What it leaves is whole, and with more room the same command does the rest.
 func TestAFullDiskIsGoneOnFrom(t *testing.T) {
 	t.Parallel()
-	if !inNamespace(t, unix.CLONE_NEWNS) {
+	if !namespace.Inside(t, unix.CLONE_NEWNS) {
 		return
 	}
 	for _, name := range []string{"out.jsonl", "out.jsonl.gz", "out.jsonl.zst"} {
@@ -77,7 +78,7 @@ func TestAFullDiskIsGoneOnFrom(t *testing.T) {
 // filtered.
 func TestADiskWithoutRoomForTheJournalIsGoneOnFrom(t *testing.T) {
 	t.Parallel()
-	if !inNamespace(t, unix.CLONE_NEWNS) {
+	if !namespace.Inside(t, unix.CLONE_NEWNS) {
 		return
 	}
 	for pages, says := range map[int]string{
@@ -101,7 +102,7 @@ func TestADiskWithoutRoomForTheJournalIsGoneOnFrom(t *testing.T) {
 // A disk that turned read-only is no slip on the command line, and nothing is lost that was there.
 func TestAReadOnlyDiskEndsTheScanBeforeItBegins(t *testing.T) {
 	t.Parallel()
-	if !inNamespace(t, unix.CLONE_NEWNS) {
+	if !namespace.Inside(t, unix.CLONE_NEWNS) {
 		return
 	}
 	d := newDisk(t, plenty)

@@ -35,6 +35,7 @@ type numbered struct {
 	lines int
 	out   string
 	args  []string
+	stop  os.Signal // what the end of a run's context sends
 
 	filtered bool // pages that are not there have no record
 	retried  bool // some pages answer the first request with 503
@@ -48,7 +49,7 @@ type numbered struct {
 // newNumbered makes the list. The output is out, and args are given as well.
 func newNumbered(t *testing.T, lines int, out string, args ...string) *numbered {
 	t.Helper()
-	s := &numbered{t: t, lines: lines, out: out, times: make([]int, lines+1),
+	s := &numbered{t: t, lines: lines, out: out, stop: os.Kill, times: make([]int, lines+1),
 		filtered: slices.Contains(args, "--filter-code"), retried: slices.Contains(args, "--retries")}
 	server := listen(t, origin.Config{Handler: s.serve})
 	var list bytes.Buffer
@@ -126,13 +127,14 @@ func command(t *testing.T, ctx context.Context, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// run runs the scan, and returns what it wrote to standard error. The status is -1 when it was killed,
-// which the end of ctx does.
+// run runs the scan, and returns what it wrote to standard error. The end of ctx stops it. The status is
+// -1 when it was killed.
 func (s *numbered) run(ctx context.Context, args ...string) (status int, told string) {
 	s.t.Helper()
 	var stderr bytes.Buffer
 	cmd := command(s.t, ctx, append(s.args, args...)...)
 	cmd.Stderr = &stderr
+	cmd.Cancel = func() error { return cmd.Process.Signal(s.stop) }
 	err := cmd.Run()
 	if cmd.ProcessState == nil { // ctx ended before it began
 		if !errors.Is(err, context.Canceled) {

@@ -12,8 +12,8 @@ import (
 	"github.com/sondeprobe/sonde/bench/namespace"
 )
 
-// A SYN that no host takes is answered by a router (RFC 792, RFC 1812 section 5.2.7.1). Whatever it gives
-// as the reason, the check ends there, and not at the limit for connecting.
+// A SYN that no host takes is answered by a router (RFC 792, RFC 1812 section 5.2.7.1). Whatever it
+// gives as the reason, the check ends there, and not at the limit for connecting.
 func TestAnICMPErrorEndsConnecting(t *testing.T) {
 	t.Parallel()
 	if !namespace.Inside(t, unix.CLONE_NEWNET) {
@@ -88,12 +88,13 @@ func (r *router) run() {
 		case next = <-r.errors:
 		default:
 		}
-		header := int(packet[0]&15) * 4 // of IP; the ports, the sequence number and the flags follow
+		header := int(packet[0]&15) * 4 // of IP; that of TCP follows
 		segment := packet[header:n]
 		if binary.BigEndian.Uint16(segment[2:]) != next.addr.Port() || segment[13] != 2 {
 			continue
 		}
-		if _, err := r.answers.WriteTo(unreachable(next.code, packet[:header+8]), &net.IPAddr{IP: packet[12:16]}); err != nil {
+		message, from := unreachable(next.code, packet[:header+8]), &net.IPAddr{IP: packet[12:16]}
+		if _, err := r.answers.WriteTo(message, from); err != nil {
 			r.t.Error(err)
 		}
 	}

@@ -15,8 +15,8 @@ import (
 const variable = "SONDE_TEST_NAMESPACE"
 
 // Inside runs the test again, in a process that is root of a user namespace of its own and of those
-// that flags say, such as CLONE_NEWNET, and reports whether this is that second run. What fails there
-// fails the test. It skips the test where the system permits no namespace.
+// that flags say, such as CLONE_NEWNET, and reports whether this is that second run. What fails
+// there fails the test. It skips the test where the system permits no namespace.
 //
 // The test must not be a subtest.
 func Inside(t *testing.T, flags uintptr) bool {
@@ -33,7 +33,8 @@ func Inside(t *testing.T, flags uintptr) bool {
 	}
 	out, err := child.CombinedOutput()
 	switch {
-	case errors.Is(err, syscall.EPERM), errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EINVAL):
+	case errors.Is(err, syscall.EPERM), errors.Is(err, syscall.ENOSPC),
+		errors.Is(err, syscall.EINVAL):
 		t.Skipf("this system lets no test have a namespace of its own: %v", err)
 	case err != nil:
 		t.Errorf("%v\n%s", err, out)
@@ -64,7 +65,8 @@ func LoopbackUp(t testing.TB) {
 // LocalPorts sets the first and the last port that a network namespace gives to connections.
 func LocalPorts(t testing.TB, first, last string) {
 	t.Helper()
-	if err := os.WriteFile("/proc/sys/net/ipv4/ip_local_port_range", []byte(first+" "+last), 0); err != nil {
+	const file = "/proc/sys/net/ipv4/ip_local_port_range"
+	if err := os.WriteFile(file, []byte(first+" "+last), 0); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -15,8 +15,8 @@ import (
 	"github.com/sondeprobe/sonde/bench/origin"
 )
 
-// Four ports are all that a network has for connections, and for the sockets to a DNS server. It takes
-// time, and nobody is blamed for it.
+// Four ports are all that a network has for connections, and for the sockets to a DNS server. It
+// takes time, and nobody is blamed for it.
 func TestAScanEndsWellWithFourLocalPorts(t *testing.T) {
 	t.Parallel()
 	if !namespace.Inside(t, unix.CLONE_NEWNET) {
@@ -25,12 +25,18 @@ func TestAScanEndsWellWithFourLocalPorts(t *testing.T) {
 	namespace.LoopbackUp(t)
 	namespace.LocalPorts(t, "40000", "40003")
 	const lines, names = 2000, 200
-	server := listen(t, origin.Config{Addr: netip.MustParseAddrPort("127.0.0.1:8080"), Handler: origin.Respond(200, "ok")})
+	at := netip.MustParseAddr("127.0.0.1")
+	server := listen(t, origin.Config{
+		Addr:    netip.AddrPortFrom(at, 8080),
+		Handler: origin.Respond(200, "ok"),
+	})
 	zone := make(map[string]origin.Name)
 	for i := range names {
-		zone[fmt.Sprintf("h%d.list.test", i)] = origin.Name{Addrs: []netip.Addr{server.Addr().Addr()}}
+		zone[fmt.Sprintf("h%d.list.test", i)] = origin.Name{Addrs: []netip.Addr{at}}
 	}
-	dns, err := origin.ListenDNS(origin.DNSConfig{Addr: netip.MustParseAddrPort("127.0.0.1:5300"), Apex: "list.test", Zone: zone})
+	dns, err := origin.ListenDNS(origin.DNSConfig{
+		Addr: netip.AddrPortFrom(at, 5300), Apex: "list.test", Zone: zone,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,10 +49,12 @@ func TestAScanEndsWellWithFourLocalPorts(t *testing.T) {
 	if err := os.WriteFile(path, list.Bytes(), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	p := start(t, nil, nil, "scan", path, "--resolver", dns.Addr().String(), "-c", "20", "--retries", "2")
+	resolver := dns.Addr().String()
+	p := start(t, nil, nil, "scan", path, "-c", "20", "--retries", "2", "--resolver", resolver)
 	p.end(0)
-	if err := eachOnce(p.stdout.Bytes(), lines); err != nil || strings.Contains(p.told.String(), "local.") {
-		t.Errorf("%v, %s", err, p.told.String())
+	told := p.told.String()
+	if err := eachOnce(p.stdout.Bytes(), lines); err != nil || strings.Contains(told, "local.") {
+		t.Errorf("%v, %s", err, told)
 	}
 	all, _ := parseRecords(p.stdout.Bytes())
 	for _, r := range all {

@@ -11,8 +11,8 @@ import (
 	"testing"
 )
 
-// The first interrupt finishes what is in flight, so that no check is made a second time, however often
-// a scan is interrupted.
+// The first interrupt finishes what is in flight, so that no check is made a second time, however
+// often a scan is interrupted.
 func TestInterruptedScansGoOnToTheirEnd(t *testing.T) {
 	if signal.Ignored(os.Interrupt) {
 		t.Skip("not run: whoever started the tests ignores interrupts, and so does what they start")
@@ -57,21 +57,22 @@ func TestScansThatTakeTooLongGoOnToTheirEnd(t *testing.T) {
 	for _, out := range []string{"out.jsonl", "out.jsonl.zst"} {
 		t.Run(out, func(t *testing.T) {
 			t.Parallel()
-			s := newNumbered(t, 300, filepath.Join(t.TempDir(), out), "--filter-code", "404", "--timeout", "1h", "--head-timeout", "1h")
+			s := newNumbered(t, 300, filepath.Join(t.TempDir(), out), "--filter-code", "404",
+				"--timeout", "1h", "--head-timeout", "1h")
 			args := s.args
 			s.args = append(args[:len(args):len(args)], "--max-time", "300ms")
 			const rounds = 2
 			for range rounds {
 				n := 0
 				done := s.atEach(func() bool { n++; return n > 40 })
-				s.fails("sonde: stopped after 300ms (--max-time): ", " left; ", "; resume it by: ", " --resume ")
+				s.fails("sonde: stopped after 300ms (--max-time): ", " left; ", "; resume it by: ")
 				done()
 				s.records()
 			}
 			s.args = args
 			s.completes()
 			if again := s.again(); again > rounds*inFlight {
-				t.Errorf("%d checks were made again, and %d were in flight at most", again, inFlight)
+				t.Errorf("%d checks were made again, and %d were in flight", again, inFlight)
 			}
 		})
 	}

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -15,11 +16,18 @@ import (
 	"github.com/sondeprobe/sonde/bench/origin"
 )
 
+// at starts an origin on a loopback address that is another host than 127.0.0.1.
+func at(t *testing.T, addr string, handler origin.Handler) *origin.Server {
+	t.Helper()
+	to := netip.AddrPortFrom(netip.MustParseAddr(addr), 0)
+	return listen(t, origin.Config{Addr: to, Handler: handler})
+}
+
 // tarpits is a list in which every tenth line is answered by silence until the gate opens.
 func tarpits(t *testing.T, lines int) (g *gate, path string) {
 	t.Helper()
 	g = newGate(t)
-	fast := listen(t, origin.Config{Addr: netip.MustParseAddrPort("127.0.0.2:0"), Handler: origin.Respond(200, "ok")})
+	fast := at(t, "127.0.0.2", origin.Respond(200, "ok"))
 	var list bytes.Buffer
 	for n := range lines {
 		addr := fast.Addr()
@@ -48,7 +56,8 @@ func TestTarpitsHoldUpNoOtherRecord(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer r.Close()
-			p := start(t, nil, out, "scan", path, "-c", "200", "--host-concurrency", perHost, "--timeout", "1h", "--head-timeout", "1h")
+			p := start(t, nil, out, "scan", path, "-c", "200", "--host-concurrency", perHost,
+				"--timeout", "1h", "--head-timeout", "1h")
 			out.Close()
 			seen := make(map[int]bool)
 			records := bufio.NewReader(r)
@@ -102,18 +111,18 @@ func TestTarpitsEndAtTheHeadTimeout(t *testing.T) {
 	}
 }
 
-// A host that asks for quiet, by 429 or 503 with Retry-After, is not asked again before, for whatever
-// line; another host is. A timer is never early, so that the origin can tell.
+// A host that asks for quiet, by 429 or 503 with Retry-After, is not asked again before, for
+// whatever line; another host is. A timer is never early, so that the origin can tell.
 func TestAHostThatAsksForQuietIsLeftAlone(t *testing.T) {
 	t.Parallel()
 	const quiet = time.Second
 	var list bytes.Buffer
-	other := listen(t, origin.Config{Addr: netip.MustParseAddrPort("127.0.0.2:0"), Handler: origin.Respond(200, "ok")})
+	other := at(t, "127.0.0.2", origin.Respond(200, "ok"))
 	var mu sync.Mutex
-	for i, status := range []int{429, 503} {
+	for addr, status := range map[string]int{"127.0.1.1": 429, "127.0.1.2": 503} {
 		var since time.Time // when quiet was asked for
 		asked := 0
-		server := listen(t, origin.Config{Addr: netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 1, byte(i + 1)}), 0), Handler: func(c *origin.Conn, r *origin.Request) {
+		server := at(t, addr, func(c *origin.Conn, r *origin.Request) {
 			mu.Lock()
 			defer mu.Unlock()
 			if asked++; asked == 1 {
@@ -125,7 +134,7 @@ func TestAHostThatAsksForQuietIsLeftAlone(t *testing.T) {
 				t.Errorf("%s was asked for %v after quiet was asked for", r.Target, d)
 			}
 			c.Write(origin.Response(200, "ok"))
-		}})
+		})
 		for n := range 3 {
 			fmt.Fprintf(&list, "http://%s/%d\n", server.Addr(), n)
 		}
@@ -135,26 +144,23 @@ func TestAHostThatAsksForQuietIsLeftAlone(t *testing.T) {
 	if err := os.WriteFile(path, list.Bytes(), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	p := start(t, nil, nil, "scan", path, "--host-concurrency", "1", "--retries", "2", "--host-rate", "1000")
+	p := start(t, nil, nil, "scan", path, "--retries", "2",
+		"--host-concurrency", "1", "--host-rate", "1000")
 	p.end(0)
 	if err := eachOnce(p.stdout.Bytes(), 7); err != nil {
 		t.Fatal(err)
 	}
 	all, _ := parseRecords(p.stdout.Bytes())
 	for _, r := range all {
-		tries, attempts := "", 1
-		switch r.N {
-		case 1:
-			tries, attempts = "429", 2
-		case 4:
-			tries, attempts = "503", 2
+		want := "200 after 1 []"
+		switch {
+		case strings.HasPrefix(r.Input, "http://127.0.1.1") && strings.HasSuffix(r.Input, "/0"):
+			want = "200 after 2 [{ 429}]"
+		case strings.HasPrefix(r.Input, "http://127.0.1.2") && strings.HasSuffix(r.Input, "/0"):
+			want = "200 after 2 [{ 503}]"
 		}
-		var got string
-		for _, try := range r.Tries {
-			got += fmt.Sprint(try.Status)
-		}
-		if r.Status != 200 || r.Failed || r.Attempts != attempts || got != tries {
-			t.Errorf("n %d: status %d, %d attempts, tries %s, want 200, %d, %s", r.N, r.Status, r.Attempts, got, attempts, tries)
+		if got := fmt.Sprint(r.Status, " after ", r.Attempts, " ", r.Tries); got != want {
+			t.Errorf("%s: %s, want %s", r.Input, got, want)
 		}
 	}
 	if all[0].N != 7 {
@@ -162,8 +168,8 @@ func TestAHostThatAsksForQuietIsLeftAlone(t *testing.T) {
 	}
 }
 
-// However fast the answers come, the k-th request to a host is not there before k intervals have passed
-// since before the scan began; another host does not count.
+// However fast the answers come, the k-th request to a host is not there before k intervals have
+// passed since before the scan began; another host does not count.
 func TestHostRateHoldsAtTheOrigin(t *testing.T) {
 	t.Parallel()
 	const requests, interval = 10, 50 * time.Millisecond
@@ -179,7 +185,8 @@ func TestHostRateHoldsAtTheOrigin(t *testing.T) {
 		c.Write(origin.Response(200, "ok"))
 	}})
 	path := filepath.Join(t.TempDir(), "list")
-	if err := os.WriteFile(path, bytes.Repeat([]byte("http://"+server.Addr().String()+"/\n"), requests), 0o600); err != nil {
+	list := bytes.Repeat([]byte("http://"+server.Addr().String()+"/\n"), requests)
+	if err := os.WriteFile(path, list, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	p := start(t, nil, nil, "scan", path, "--host-concurrency", "0", "--host-rate", "20")

@@ -172,9 +172,9 @@ type race struct {
 	putOff int     // times in a row
 }
 
-// start starts an address, and returns how long it has before the next. While another is under way, an
-// address that this machine is short of a descriptor or a port for is put off: what other checks hold
-// comes free, and the one under way may be silent to its deadline.
+// start starts an address, and returns how long it has before the next. While another is under way,
+// an address that this machine is short of a descriptor or a port for is put off: what other checks
+// hold comes free, and the one under way may be silent to its deadline.
 func (r *race) start(addr netip.AddrPort, underWay bool) (wait time.Duration) {
 	a := r.short
 	if a.err == nil || time.Now().Before(r.until) {

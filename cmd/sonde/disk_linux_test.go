@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/sondeprobe/sonde/bench/namespace"
 	"github.com/sondeprobe/sonde/cmd/sonde/internal/journal"
 	"github.com/sondeprobe/sonde/cmd/sonde/internal/progress"
 )
@@ -49,10 +50,11 @@ func (d *disk) remount(flags uintptr, pages int) {
 // plenty are the pages of a disk on which a run finds room.
 const plenty = 10_000
 
-// A full disk ends the scan. What it leaves is whole, and with more room the same command does the rest.
+// A full disk ends the scan. What it leaves is whole, and with more room the same command does the
+// rest.
 func TestAFullDiskIsGoneOnFrom(t *testing.T) {
 	t.Parallel()
-	if !inNamespace(t, unix.CLONE_NEWNS) {
+	if !namespace.Inside(t, unix.CLONE_NEWNS) {
 		return
 	}
 	for _, name := range []string{"out.jsonl", "out.jsonl.gz", "out.jsonl.zst"} {
@@ -61,9 +63,11 @@ func TestAFullDiskIsGoneOnFrom(t *testing.T) {
 				t.Parallel()
 				d := newDisk(t, 8)
 				s := newNumbered(t, 1500, filepath.Join(d.dir, name), filter...)
-				told := s.fails("cannot write to "+s.out+": no space left on device; ", "; make room; resume it by: ", " --resume ")
-				written := len(s.records())
-				if !strings.Contains(told, fmt.Sprintf("; %s whole records were written before; ", progress.Count(int64(written)))) || written == 0 {
+				told := s.fails("cannot write to "+s.out+": no space left on device; ",
+					"; make room; resume it by: ", " --resume ")
+				written := int64(len(s.records()))
+				says := "; " + progress.Count(written) + " whole records were written before; "
+				if written == 0 || !strings.Contains(told, says) {
 					t.Errorf("%d records are there: %s", written, told)
 				}
 				d.remount(0, plenty)
@@ -77,19 +81,20 @@ func TestAFullDiskIsGoneOnFrom(t *testing.T) {
 // filtered.
 func TestADiskWithoutRoomForTheJournalIsGoneOnFrom(t *testing.T) {
 	t.Parallel()
-	if !inNamespace(t, unix.CLONE_NEWNS) {
+	if !namespace.Inside(t, unix.CLONE_NEWNS) {
 		return
 	}
 	for pages, says := range map[int]string{
-		2: "cannot write to out.jsonl.zst.sonde: no space left on device; it goes beside the records, " +
-			"so that a run that ends early can be gone on with: make room, or give another file to -o\n",
-		3: "cannot write to out.jsonl.zst: no space left on device; 0 whole records were written before; make room; resume it by: ",
+		2: "cannot write to out.jsonl.zst.sonde: no space left on device; it goes beside the records, ",
+		3: "cannot write to out.jsonl.zst: no space left on device; " +
+			"0 whole records were written before; make room; resume it by: ",
 	} {
 		t.Run(fmt.Sprint(pages), func(t *testing.T) {
 			d := newDisk(t, pages)
 			s := newNumbered(t, 500, filepath.Join(d.dir, "out.jsonl.zst"), "--filter-code", "404")
 			s.fails(strings.ReplaceAll(says, "out.jsonl.zst", s.out))
-			if left, err := filepath.Glob(filepath.Join(d.dir, "*.tmp")); err != nil || len(left) > 0 {
+			left, err := filepath.Glob(filepath.Join(d.dir, "*.tmp"))
+			if err != nil || len(left) > 0 {
 				t.Errorf("%q is left, %v", left, err)
 			}
 			d.remount(0, plenty)
@@ -101,20 +106,21 @@ func TestADiskWithoutRoomForTheJournalIsGoneOnFrom(t *testing.T) {
 // A disk that turned read-only is no slip on the command line, and nothing is lost that was there.
 func TestAReadOnlyDiskEndsTheScanBeforeItBegins(t *testing.T) {
 	t.Parallel()
-	if !inNamespace(t, unix.CLONE_NEWNS) {
+	if !namespace.Inside(t, unix.CLONE_NEWNS) {
 		return
 	}
 	d := newDisk(t, plenty)
 	d.remount(unix.MS_RDONLY, plenty)
 	s := newNumbered(t, 500, filepath.Join(d.dir, "out.jsonl"), "--filter-code", "404")
-	s.fails("cannot write to " + s.out + ": read-only file system; give a file that can be written to -o")
+	refusal := "cannot write to " + s.out + ": read-only file system; give a file that can be written"
+	s.fails(refusal)
 	if pages := s.asked(); slices.Max(pages) > 0 {
 		t.Errorf("pages were asked for: %v", pages)
 	}
 	d.remount(0, plenty)
 	s.completes()
 	d.remount(unix.MS_RDONLY, plenty)
-	s.fails("cannot write to " + s.out + ": read-only file system; give a file that can be written to -o")
+	s.fails(refusal)
 	d.remount(0, plenty)
 
 	// Of the two files, only the one beside the output cannot be written to.

@@ -36,6 +36,7 @@ type numbered struct {
 	lines int
 	out   string
 	args  []string
+	stop  os.Signal // what the end of a run's context sends
 
 	filtered bool // pages that are not there have no record
 	retried  bool // some pages answer the first request with 503
@@ -49,8 +50,9 @@ type numbered struct {
 // newNumbered makes the list. The output is out, and args are given as well.
 func newNumbered(t *testing.T, lines int, out string, args ...string) *numbered {
 	t.Helper()
-	s := &numbered{t: t, lines: lines, out: out, times: make([]int, lines+1),
-		filtered: slices.Contains(args, "--filter-code"), retried: slices.Contains(args, "--retries")}
+	s := &numbered{t: t, lines: lines, out: out, stop: os.Kill, times: make([]int, lines+1)}
+	s.filtered = slices.Contains(args, "--filter-code")
+	s.retried = slices.Contains(args, "--retries")
 	server := listen(t, origin.Config{Handler: s.serve})
 	var list bytes.Buffer
 	for n := range lines {
@@ -60,7 +62,8 @@ func newNumbered(t *testing.T, lines int, out string, args ...string) *numbered 
 	if err := os.WriteFile(path, list.Bytes(), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s.args = append([]string{"scan", path, "-o", out, "--resume", "-c", strconv.Itoa(*inFlight), "--host-concurrency", "0"}, args...)
+	s.args = append([]string{"scan", path, "-o", out, "--resume",
+		"-c", strconv.Itoa(*inFlight), "--host-concurrency", "0"}, args...)
 	return s
 }
 
@@ -127,13 +130,14 @@ func command(t *testing.T, ctx context.Context, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// run runs the scan, and returns what it wrote to standard error. The status is -1 when it was killed,
-// which the end of ctx does.
+// run runs the scan, and returns what it wrote to standard error. The end of ctx stops it. The
+// status is -1 when it was killed.
 func (s *numbered) run(ctx context.Context, args ...string) (status int, told string) {
 	s.t.Helper()
 	var stderr bytes.Buffer
 	cmd := command(s.t, ctx, append(s.args, args...)...)
 	cmd.Stderr = &stderr
+	cmd.Cancel = func() error { return cmd.Process.Signal(s.stop) }
 	err := cmd.Run()
 	if cmd.ProcessState == nil { // ctx ended before it began
 		if !errors.Is(err, context.Canceled) {
@@ -141,10 +145,15 @@ func (s *numbered) run(ctx context.Context, args ...string) (status int, told st
 		}
 		return -1, ""
 	}
-	if w := cmd.ProcessState.Sys().(syscall.WaitStatus); w.Signaled() && w.Signal() != syscall.SIGKILL {
+	if w := cmd.ProcessState.Sys().(syscall.WaitStatus); w.Signaled() && w.Signal() != s.stop {
 		s.t.Fatalf("it ended by %v: %s", w.Signal(), stderr.Bytes())
 	}
 	return cmd.ProcessState.ExitCode(), stderr.String()
+}
+
+// isOneSentence reports whether this is one line that begins so.
+func isOneSentence(told, begin string) bool {
+	return strings.HasPrefix(told, begin) && strings.Index(told, "\n") == len(told)-1
 }
 
 // fails runs the scan without a summary, and wants status 1 and one line for people that holds each
@@ -152,7 +161,7 @@ func (s *numbered) run(ctx context.Context, args ...string) (status int, told st
 func (s *numbered) fails(texts ...string) (told string) {
 	s.t.Helper()
 	status, told := s.run(s.t.Context(), "-q")
-	if status != exitRuntime || !strings.HasPrefix(told, "sonde: ") || strings.Count(told, "\n") != 1 {
+	if status != exitRuntime || !isOneSentence(told, "sonde: ") {
 		s.t.Fatalf("exit status %d, and this is not one line of sonde's: %q", status, told)
 	}
 	for _, text := range texts {
@@ -195,9 +204,10 @@ func (s *numbered) everyInputIsDoneOnce() {
 	}
 	// What has no record is known to be done: there is nothing left to ask for.
 	status, told := s.run(t.Context())
-	account := fmt.Sprintf("%s lines read = %[1]s done before + 0 written\n", progress.Count(int64(s.lines)))
+	lines := progress.Count(int64(s.lines))
+	account := lines + " lines read = " + lines + " done before + 0 written\n"
 	if status != 0 || !strings.Contains(told, account) || !slices.Equal(asked, s.asked()) {
-		t.Errorf("exit status %d, %q is not in %s, or pages were asked for again", status, account, told)
+		t.Errorf("exit status %d, not %q, or pages were asked for again: %s", status, account, told)
 	}
 }
 

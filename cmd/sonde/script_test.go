@@ -190,9 +190,15 @@ type record struct {
 	Error  string `json:"error"`
 
 	Attempts  int                `json:"attempts"`
-	Tries     []json.RawMessage  `json:"tries"`
+	Tries     []try              `json:"tries"`
 	Anomalies []string           `json:"anomalies"`
 	Timings   map[string]float64 `json:"timings_ms"`
+}
+
+// try is an earlier try of a check.
+type try struct {
+	Kind   string `json:"error_kind"`
+	Status int    `json:"status_code"`
 }
 
 func parseRecords(text []byte) ([]record, error) {

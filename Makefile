@@ -41,7 +41,8 @@ cross:
 # The tests that take a sample under the race detector run whole without it.
 race:
 	GORACE=atexit_sleep_ms=0 $(GO) test -vet=off -race -parallel 8 ./...
-	$(GO) test -vet=off -run 'HoweverItIsCut|ThroughLoss|OneLossy|DeadFirst' ./engine ./resolver
+	$(GO) test -vet=off -run 'HoweverItIsCut|ThroughLoss|OneLossy|DeadFirst|Wherever|ATailOfNUL|IsFollowed' \
+		./engine ./resolver ./cmd/sonde/internal/output ./cmd/sonde/internal/journal
 
 # The resolver beside nsd, unbound, named and dig, which must be there: it says which packages to install.
 test-servers:

@@ -156,7 +156,7 @@ func TestRunGoesOnWhereverItWasKilled(t *testing.T) {
 			all := moments(t, packing)
 			for i, m := range all[:len(all)-1] {
 				next := all[i+1]
-				for k := len(m.output); k <= len(next.output); k++ {
+				for k := len(m.output); k <= len(next.output); k += everyByte {
 					goOn(t, dir, moment{m.journal, next.output[:k]}, packing)
 				}
 				for _, torn := range tornSyncs(m.journal, next.journal) {

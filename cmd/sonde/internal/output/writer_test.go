@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -45,10 +46,13 @@ func TestLinesAreWholeWhoeverWrites(t *testing.T) {
 	}
 	next := make([]int, writers)
 	for l := range strings.Lines(b.String()) {
-		var g, i int
-		var fill string
-		l = strings.TrimSuffix(l, "\n") + "." // Sscanf wants a word
-		if _, err := fmt.Sscanf(l, "%d-%d-%s", &g, &i, &fill); err != nil || len(fill) != (g*i)%3000+1 {
+		g, i := 0, 0
+		parts := strings.SplitN(strings.TrimSuffix(l, "\n"), "-", 3)
+		if len(parts) == 3 {
+			g, _ = strconv.Atoi(parts[0])
+			i, _ = strconv.Atoi(parts[1])
+		}
+		if l != fmt.Sprintf("%d-%d-%s\n", g, i, strings.Repeat("x", (g*i)%3000)) {
 			t.Fatalf("torn line %.60q", l)
 		}
 		if next[g] != i {

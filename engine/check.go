@@ -70,8 +70,9 @@ func (c *check) begin(ctx context.Context, j job) {
 	clear(c.res.Hops) // what they point to is the last record's
 	clear(c.sent)
 	hops := c.res.Hops[:0]
-	c.res = Result{N: j.target.N, Input: j.target.Input, Start: time.Now(), Hops: hops, ContentLength: -1,
-		Timings: notReached(), Attempts: j.attempts, Tries: j.tries}
+	c.res = Result{N: j.target.N, Input: j.target.Input, Start: time.Now(), Hops: hops,
+		ContentLength: -1,
+		Timings:       notReached(), Attempts: j.attempts, Tries: j.tries}
 	c.ctx, c.job = ctx, j
 	c.deadline = c.res.Start.Add(c.engine.cfg.Timeout)
 	c.sent = c.sent[:0]
@@ -79,8 +80,8 @@ func (c *check) begin(ctx context.Context, j job) {
 }
 
 // run takes a check that has begun from its parsed input line, or the fault in it, to the finished
-// Result in c.res. It reports true when the check waits for a lane instead: it then belongs to whoever
-// resumes it.
+// Result in c.res. It reports true when the check waits for a lane instead: it then belongs to
+// whoever resumes it.
 func (c *check) run() (waits bool) {
 	err := c.job.err
 	if err == nil {

@@ -21,19 +21,19 @@ type Config struct {
 	// HostConcurrency is the number of requests that Run has under way to one host name, redirects
 	// included. 0 means 4; negative means no limit.
 	HostConcurrency int
-	// Rate is the number of checks that Run starts in a second, further tries included, HostRate that
-	// of the requests to one host name, redirects and further tries included. They are spaced evenly.
-	// 0 means no limit.
+	// Rate is the number of checks that Run starts in a second, further tries included, HostRate
+	// that of the requests to one host name, redirects and further tries included. They are spaced
+	// evenly. 0 means no limit.
 	Rate, HostRate float64
 
-	// Retries is the number of times that Run tries a check again whose outcome may pass: after 1 s, 2 s,
-	// 4 s and so on, less a random part of up to a half. What waits for that holds no worker and no place.
-	// With retries on, a Retry-After in an answer of 429 or 503 keeps all requests from that host for its
-	// time. A method that is not idempotent is tried again only when no server can have acted on it. 0
-	// means that each check has one try.
+	// Retries is the number of times that Run tries a check again whose outcome may pass: after 1
+	// s, 2 s, 4 s and so on, less a random part of up to a half. What waits for that holds no
+	// worker and no place. With retries on, a Retry-After in an answer of 429 or 503 keeps all
+	// requests from that host for its time. A method that is not idempotent is tried again only
+	// when no server can have acted on it. 0 means that each check has one try.
 	Retries int
-	// RetryOn decides which Results are tried again, by several goroutines at once; the Result is the
-	// engine's. It is not asked about what is final: see [Kind.IsFinal]. nil means [MayPass].
+	// RetryOn decides which Results are tried again, by several goroutines at once; the Result is
+	// the engine's. It is not asked about what is final: see [Kind.IsFinal]. nil means [MayPass].
 	RetryOn func(*Result) bool
 	// RetryMaxWait bounds the wait for the next try, and Retry-After. 0 means 60 s.
 	RetryMaxWait time.Duration

@@ -28,8 +28,8 @@ func bounded(n, most int, limit uint64) int {
 	return max(1, most)
 }
 
-// boundedSockets lowers n, the sockets to one DNS server, to what the descriptor limit allows; n 0 is
-// the resolver's own default, and stays where that is allowed.
+// boundedSockets lowers n, the sockets to one DNS server, to what the descriptor limit allows; n 0
+// is the resolver's own default, and stays where that is allowed.
 func boundedSockets(n int, limit uint64) int {
 	const enough = 128 // descriptors, for the default
 	if limit == 0 || limit >= enough || n > 0 {

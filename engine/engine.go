@@ -54,7 +54,8 @@ func New(cfg Config) (*Engine, error) {
 	cfg.Concurrency = boundedConcurrency(cfg.Concurrency, limit)
 	cfg.MaxIdle = boundedIdle(cfg.MaxIdle, limit)
 	cfg.ResolverConfig.Sockets = boundedSockets(cfg.ResolverConfig.Sockets, limit)
-	e := &Engine{cfg: cfg, names: names, tooLate: tooLate, firstRetry: firstRetry, pool: newPool(cfg.MaxIdle, cfg.IdleTimeout), runs: make(map[*session]struct{})}
+	e := &Engine{cfg: cfg, names: names, tooLate: tooLate, firstRetry: firstRetry,
+		pool: newPool(cfg.MaxIdle, cfg.IdleTimeout), runs: make(map[*session]struct{})}
 	if err := e.prepareHeader(); err != nil {
 		return nil, err
 	}
@@ -64,7 +65,8 @@ func New(cfg Config) (*Engine, error) {
 	if cfg.Rate < 0 || cfg.HostRate < 0 || cfg.Retries < 0 {
 		return nil, errors.New("engine: Rate, HostRate and Retries cannot be negative")
 	}
-	if least := min(cfg.RetryMaxWait, cfg.Timeout, cfg.ResolveTimeout, cfg.ConnectTimeout, cfg.TLSTimeout, cfg.HeadTimeout, cfg.IdleTimeout); least < 0 {
+	if least := min(cfg.RetryMaxWait, cfg.Timeout, cfg.ResolveTimeout, cfg.ConnectTimeout,
+		cfg.TLSTimeout, cfg.HeadTimeout, cfg.IdleTimeout); least < 0 {
 		return nil, fmt.Errorf("engine: a timeout of %v is negative", least)
 	}
 	if err := ownAddress(cfg.Source); err != nil {
@@ -171,8 +173,8 @@ func (e *Engine) ParseTarget(input string) (string, *Error) {
 }
 
 // Check probes one target and returns its result, which is the caller's. It runs in the calling
-// goroutine, outside the limits that Run keeps (Concurrency, HostConcurrency, Rate, HostRate), and is
-// not tried again. When ctx ends first, the result's kind is KindLocalCanceled.
+// goroutine, outside the limits that Run keeps (Concurrency, HostConcurrency, Rate, HostRate), and
+// is not tried again. When ctx ends first, the result's kind is KindLocalCanceled.
 func (e *Engine) Check(ctx context.Context, t Target) *Result {
 	c := e.checks.Get().(*check)
 	j := job{target: t}

@@ -7,11 +7,12 @@ import (
 
 // lanes decide which job runs next, and when. Jobs wait in the lane of their host; a place in it is
 // taken only by a worker that runs a job there and then. What waits, be it a target that was not
-// started, a check in the middle of its redirects, or one that is to be tried again, holds neither a
-// place nor a worker: so no two can wait for each other, and a slow host holds up nothing but its own
-// lane.
+// started, a check in the middle of its redirects, or one that is to be tried again, holds neither
+// a place nor a worker: so no two can wait for each other, and a slow host holds up nothing but its
+// own lane.
 //
-// Whenever mu is free, every job that may start has been given to a worker, or all workers are busy.
+// Whenever mu is free, every job that may start has been given to a worker, or all workers are
+// busy.
 type lanes struct {
 	rules laneRules
 	start func(job) // begins a worker with a job; called without mu
@@ -40,8 +41,8 @@ type laneRules struct {
 	most    int     // workers; as many jobs again may wait for nothing but a worker
 }
 
-// byHost reports whether each host has a lane of its own. Otherwise all jobs are in one lane, in the
-// order of the inputs.
+// byHost reports whether each host has a lane of its own. Otherwise all jobs are in one lane, in
+// the order of the inputs.
 func (r *laneRules) byHost() bool { return r.limit > 0 || r.perHost > 0 || r.holds }
 
 // timed reports whether a lane may have to rest.
@@ -64,7 +65,8 @@ type nap struct {
 }
 
 func newLanes(rules laneRules, start func(job)) *lanes {
-	l := &lanes{rules: rules, start: start, byHost: make(map[string]*lane), naps: make(map[*nap]struct{})}
+	l := &lanes{rules: rules, start: start, byHost: make(map[string]*lane),
+		naps: make(map[*nap]struct{})}
 	l.starts = pace{gap: gapOf(rules.rate), wake: func() { l.wake(&l.starts) }}
 	l.room.L = &l.mu
 	return l
@@ -90,8 +92,9 @@ func (l *lanes) add(j job) {
 	l.goOn()
 }
 
-// next gives back the place in the host's lane that the caller, a worker, had, and takes one for a job
-// that may start, lane by lane in turn. The worker that asked runs it; one that gets none has ended.
+// next gives back the place in the host's lane that the caller, a worker, had, and takes one for a
+// job that may start, lane by lane in turn. The worker that asked runs it; one that gets none has
+// ended.
 func (l *lanes) next(host string) (job, bool) {
 	l.mu.Lock()
 	l.vacate(host)
@@ -104,9 +107,10 @@ func (l *lanes) nextOnly() (job, bool) {
 	return l.again()
 }
 
-// move takes the check of j, which is running, from its place in one lane to one in another, or to the
-// next one in the same lane. It reports true when the check may go on at once. Otherwise j waits there,
-// and belongs to whoever takes it: the caller must not touch its check again, and asks nextOnly.
+// move takes the check of j, which is running, from its place in one lane to one in another, or to
+// the next one in the same lane. It reports true when the check may go on at once. Otherwise j
+// waits there, and belongs to whoever takes it: the caller must not touch its check again, and asks
+// nextOnly.
 func (l *lanes) move(from string, j job, to string) bool {
 	l.mu.Lock()
 	l.vacate(from)
@@ -237,7 +241,8 @@ func (l *lanes) take() (job, bool) {
 	return job{}, false
 }
 
-// takeFrom returns false where a redirect took the place: whoever gives it back brings the lane back.
+// takeFrom returns false where a redirect took the place: whoever gives it back brings the lane
+// back.
 func (l *lanes) takeFrom(ln *lane, jobs *queue[job]) (job, bool) {
 	if !l.hasPlace(ln) || jobs.len() == 0 {
 		l.forget(ln)

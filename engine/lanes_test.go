@@ -18,7 +18,8 @@ func laneJob(n int64, host string) job {
 	return job{target: Target{N: n}, loc: location{host: host}}
 }
 
-// testLanes are lanes whose workers are the test: a job that is started runs until the test ends it.
+// testLanes are lanes whose workers are the test: a job that is started runs until the test ends
+// it.
 type testLanes struct {
 	*lanes
 	t  *testing.T
@@ -62,7 +63,8 @@ func settled(t *testing.T, l *lanes) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.byHost) != 0 || l.queued != 0 || l.workers != 0 || len(l.naps) != 0 {
-		t.Errorf("%d lanes, %d jobs, %d workers, %d naps are left", len(l.byHost), l.queued, l.workers, len(l.naps))
+		t.Errorf("%d lanes, %d jobs, %d workers, %d naps are left", len(l.byHost), l.queued,
+			l.workers, len(l.naps))
 	}
 }
 
@@ -139,7 +141,8 @@ func TestRedirectsBetweenLanesNeverDeadlock(t *testing.T) {
 		{3, 16, 3, 2, 1000},
 		{4, 8, 5, 64, 3000},
 	} {
-		r := &laneRun{t: t, limit: int64(c.limit), busy: make([]atomic.Int64, c.hosts), ran: make([]atomic.Int64, c.jobs)}
+		r := &laneRun{t: t, limit: int64(c.limit), busy: make([]atomic.Int64, c.hosts),
+			ran: make([]atomic.Int64, c.jobs)}
 		// A worker counts itself out a moment before it has ended: so there may be twice as many.
 		r.most.Store(2 * int64(c.workers))
 		r.l = newLanes(laneRules{limit: c.limit, window: c.window, most: c.workers}, r.start)

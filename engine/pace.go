@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// lateness is how much of a delay of our own a pace makes up for. A timer on a full machine is late by
-// milliseconds; without making up for it, every late start would lower the rate. More than this is not
-// made up for: the starts would come in a burst.
+// lateness is how much of a delay of our own a pace makes up for. A timer on a full machine is late
+// by milliseconds; without making up for it, every late start would lower the rate. More than this
+// is not made up for: the starts would come in a burst.
 const lateness = 50 * time.Millisecond
 
 // pace spaces starts evenly in time. Its owner guards it, and starts nothing while it is resting.

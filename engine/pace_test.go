@@ -12,7 +12,8 @@ import (
 
 // starts runs n jobs, of so many hosts in turn, over lanes on a fake clock, and returns when each
 // started. A job takes d.
-func starts(rules laneRules, n, hosts int, d time.Duration) (at map[string][]time.Duration, all []time.Duration) {
+func starts(rules laneRules, n, hosts int, d time.Duration) (at map[string][]time.Duration,
+	all []time.Duration) {
 	begin := time.Now()
 	var mu sync.Mutex
 	at = make(map[string][]time.Duration)
@@ -39,8 +40,8 @@ func starts(rules laneRules, n, hosts int, d time.Duration) (at map[string][]tim
 	return at, all
 }
 
-// wantPace wants starts of so many a second, exact within 2 %, and in no 100 ms a tenth more of them
-// than belong there, or one.
+// wantPace wants starts of so many a second, exact within 2 %, and in no 100 ms a tenth more of
+// them than belong there, or one.
 func wantPace(t *testing.T, at []time.Duration, perSecond float64) {
 	t.Helper()
 	slices.Sort(at)
@@ -62,7 +63,8 @@ func TestRateIsExactAndEven(t *testing.T) {
 	for _, rate := range []float64{0.5, 3, 70, 997, 20_000} {
 		synctest.Test(t, func(t *testing.T) {
 			n := int(rate*10) + 2
-			_, all := starts(laneRules{limit: 4, rate: rate, window: 100, most: 50}, n, 40, time.Millisecond)
+			_, all := starts(laneRules{limit: 4, rate: rate, window: 100, most: 50}, n, 40,
+				time.Millisecond)
 			wantPace(t, all, rate)
 		})
 	}
@@ -72,7 +74,8 @@ func TestHostRateIsExactAndEvenForEachHost(t *testing.T) {
 	for _, rate := range []float64{0.5, 3, 70, 500} {
 		synctest.Test(t, func(t *testing.T) {
 			n := int(rate*10) + 2
-			hosts, _ := starts(laneRules{limit: 4, perHost: rate, window: 1 << 20, most: 50}, 7*n, 7, time.Millisecond)
+			hosts, _ := starts(laneRules{limit: 4, perHost: rate, window: 1 << 20, most: 50}, 7*n,
+				7, time.Millisecond)
 			for _, at := range hosts {
 				wantPace(t, at, rate)
 			}
@@ -229,7 +232,8 @@ func TestJobsThatComeLaterBoundTheWindow(t *testing.T) {
 func TestReleaseEndsEveryWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		before := time.Now()
-		l := newTestLanes(t, laneRules{limit: 1, rate: 1e-6, perHost: 1e-6, holds: true, window: 10, most: 9})
+		l := newTestLanes(t,
+			laneRules{limit: 1, rate: 1e-6, perHost: 1e-6, holds: true, window: 10, most: 9})
 		l.add(laneJob(1, "a"))
 		l.wantStarted(1)
 		l.add(laneJob(2, "a")) // waits for its place, its host's rate, and the rate
@@ -254,14 +258,15 @@ func TestReleaseEndsEveryWait(t *testing.T) {
 	})
 }
 
-// Whatever comes together, limits, rates, holds, redirects, further tries and an end in the middle, each
-// job comes to its end, and no more run than may.
+// Whatever comes together, limits, rates, holds, redirects, further tries and an end in the middle,
+// each job comes to its end, and no more run than may.
 func TestEveryJobComesToItsEnd(t *testing.T) {
 	for seed := range uint64(60) {
 		synctest.Test(t, func(t *testing.T) {
 			rnd := rand.New(rand.NewPCG(seed, 0))
 			pick := func(values ...float64) float64 { return values[rnd.IntN(len(values))] }
-			rules := laneRules{limit: int(pick(-1, 1, 3)), rate: pick(0, 50, 3000), perHost: pick(0, 20, 900), holds: rnd.IntN(2) == 0,
+			rules := laneRules{limit: int(pick(-1, 1, 3)), rate: pick(0, 50, 3000),
+				perHost: pick(0, 20, 900), holds: rnd.IntN(2) == 0,
 				window: int(pick(1, 5, 1000)), most: int(pick(1, 4, 40))}
 			const hosts, jobs = 5, 300
 			var l *lanes
@@ -295,12 +300,14 @@ func TestEveryJobComesToItsEnd(t *testing.T) {
 					case 0: // redirected
 						j.check = &check{}
 						next := fmt.Sprint("host", roll(hosts))
-						if !l.move(host, job{target: j.target, loc: location{host: next}, check: j.check}, next) {
+						if !l.move(host, job{target: j.target, loc: location{host: next},
+							check: j.check}, next) {
 							return "", true
 						}
 						host = next
 					case 1: // tried again
-						l.later(laneJob(j.target.N, fmt.Sprint("host", roll(hosts))), time.Duration(roll(2000))*time.Millisecond)
+						l.later(laneJob(j.target.N, fmt.Sprint("host", roll(hosts))),
+							time.Duration(roll(2000))*time.Millisecond)
 						return host, false
 					default:
 						mu.Lock()

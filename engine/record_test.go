@@ -134,7 +134,8 @@ func fullResult() (*Result, *wantRecord) {
 		HostIP: netip.MustParseAddr("192.0.2.7"), StatusCode: 404, ContentType: "text/html; charset=\"x\"", ContentLength: length,
 		WebServer: "\x1b[31mevil\u202e", Location: "https://b.test/z",
 		Redirects: redirects, Failed: true, Err: fault(KindReceiveReset, PhaseReceive, nil, "a \"sentence\"\r\n"),
-		Tries:   []Try{{StatusCode: 503, Total: 1_234_567}, {Kind: KindConnectTimeout, Total: 5 * time.Second}},
+		Tries: []Try{{StatusCode: 503, Total: 1_234_567},
+			{Kind: KindConnectTimeout, Total: 5 * time.Second}},
 		Timings: sum, Source: SourceProcess, Attempts: 5, Reused: yes, SYNRetransmits: retransmits, BodyBytes: read, BodyComplete: yes,
 		BodyRead: true, ExpectAsked: true, ExpectFound: yes, Anomalies: Anomaly(wire.BareLF|wire.ExtraBytes) | RepeatedLocation | Downgrade,
 		Hops: []Hop{

@@ -33,9 +33,9 @@ func MayPass(r *Result) bool {
 	return r.Err.Timeout()
 }
 
-// IsFinal reports whether a check that ended in k would end so again: what the input is, what a name
-// or a certificate says, where a redirect leads, what a policy refuses. Local shortages are final as
-// well, for a check has waited for them already.
+// IsFinal reports whether a check that ended in k would end so again: what the input is, what a
+// name or a certificate says, where a redirect leads, what a policy refuses. Local shortages are
+// final as well, for a check has waited for them already.
 func (k Kind) IsFinal() bool {
 	switch k {
 	case KindResolveNXDomain, KindResolveNoAddress, KindResolveCNAMELoop, KindResolveBadName,
@@ -45,8 +45,8 @@ func (k Kind) IsFinal() bool {
 	return k.IsInput() || k.IsRedirect() || k.IsLocal()
 }
 
-// goesAgain puts a check that has ended back into its lane for another try, if it is to have one. It
-// also keeps all requests from a host that asked for it, for its Retry-After.
+// goesAgain puts a check that has ended back into its lane for another try, if it is to have one.
+// It also keeps all requests from a host that asked for it, for its Retry-After.
 func (r *run) goesAgain(c *check) bool {
 	cfg := &r.engine.cfg
 	if cfg.Retries <= 0 {
@@ -75,7 +75,8 @@ func (c *check) mayGoAgain() bool {
 	case err != nil && err.Kind.IsFinal():
 		return false
 	case isIdempotent(cfg.Method):
-	case err == nil && (c.res.StatusCode == 429 || c.res.StatusCode == 503): // not acted upon, says the server
+	case err == nil &&
+		(c.res.StatusCode == 429 || c.res.StatusCode == 503): // not acted upon, says the server
 	case err == nil || err.Phase >= PhaseSend || c.res.Redirects > 0:
 		return false // the server may have acted on the request: it must not be sent twice
 	}
@@ -97,8 +98,8 @@ func (e *Engine) untilRetry(tries int) time.Duration {
 	return d - rand.N(d/2+1)
 }
 
-// keepRetryAfter notes for how long the server asks to be left alone: RFC 9110 section 10.2.3, a number
-// of seconds or a date. What is neither asks for nothing.
+// keepRetryAfter notes for how long the server asks to be left alone: RFC 9110 section 10.2.3, a
+// number of seconds or a date. What is neither asks for nothing.
 func (c *check) keepRetryAfter() {
 	c.retryAfter = 0
 	if c.engine.cfg.Retries <= 0 || c.head.StatusCode != 429 && c.head.StatusCode != 503 {
@@ -124,7 +125,8 @@ func parseRetryAfter(value string, now time.Time) time.Duration {
 
 // parseDate reads the three forms of RFC 9110 section 5.6.7.
 func parseDate(value string) (time.Time, bool) {
-	for _, form := range []string{"Mon, 02 Jan 2006 15:04:05 GMT", "Monday, 02-Jan-06 15:04:05 GMT", time.ANSIC} {
+	for _, form := range []string{"Mon, 02 Jan 2006 15:04:05 GMT",
+		"Monday, 02-Jan-06 15:04:05 GMT", time.ANSIC} {
 		if t, err := time.Parse(form, value); err == nil {
 			return t, true
 		}

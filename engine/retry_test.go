@@ -38,7 +38,8 @@ func inTurn(handlers ...origin.Handler) origin.Handler {
 func reset(c *origin.Conn, _ *origin.Request) { c.Reset() }
 
 func TestWhatMayPassIsTriedAgain(t *testing.T) {
-	srv := serve(t, inTurn(reset, origin.Respond(503, "no"), origin.Respond(429, "slower"), origin.Respond(200, "at last")))
+	srv := serve(t, inTurn(reset, origin.Respond(503, "no"), origin.Respond(429, "slower"),
+		origin.Respond(200, "at last")))
 	e := retrying(t, Config{Retries: 5}, time.Microsecond)
 	got, err := collect(t, e, t.Context(), targets("http://"+srv.Addr().String()+"/a"))
 	if err != nil || len(got) != 1 {
@@ -70,7 +71,8 @@ func TestWhatMayPassIsTriedAgain(t *testing.T) {
 	if err := json.Unmarshal(r.AppendJSON(nil, RecordOptions{}), &record); err != nil {
 		t.Fatal(err)
 	}
-	if len(record.Tries) != 3 || record.Tries[1].Status != 503 || record.Tries[0].Kind != "receive.reset" || record.Tries[2].Total == nil {
+	if len(record.Tries) != 3 || record.Tries[1].Status != 503 ||
+		record.Tries[0].Kind != "receive.reset" || record.Tries[2].Total == nil {
 		t.Errorf("the record has %+v", record)
 	}
 	if s := e.Stats(); s != (Stats{}) {
@@ -104,13 +106,16 @@ func TestWhatIsFinalIsNotTriedAgain(t *testing.T) {
 	dns := listenDNS(t, map[string]origin.Name{"empty.test": {}})
 	asked := new(atomic.Int64)
 	e := retrying(t, Config{Retries: 3,
-		RetryOn:        func(r *Result) bool { asked.Add(1); return r.StatusCode != 404 },
-		ResolverConfig: resolver.Config{Servers: resolver.At(dns.Addr()), Hosts: "-"}}, time.Microsecond)
-	got, err := collect(t, e, t.Context(), targets("http://"+srv.Addr().String()+"/lost", srv.Addr().String(), "empty.test", "no.test", "http://["))
+		RetryOn: func(r *Result) bool { asked.Add(1); return r.StatusCode != 404 },
+		ResolverConfig: resolver.Config{Servers: resolver.At(dns.Addr()),
+			Hosts: "-"}}, time.Microsecond)
+	got, err := collect(t, e, t.Context(), targets("http://"+srv.Addr().String()+"/lost",
+		srv.Addr().String(), "empty.test", "no.test", "http://["))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for n, want := range []Kind{1: KindRedirectMissingLocation, KindNone, KindResolveNoAddress, KindResolveNXDomain, KindInputInvalidURL} {
+	for n, want := range []Kind{1: KindRedirectMissingLocation, KindNone, KindResolveNoAddress,
+		KindResolveNXDomain, KindInputInvalidURL} {
 		if r := got[int64(n)]; n > 0 && (len(r.Tries) > 0 || r.Err != nil && r.Err.Kind != want) {
 			t.Errorf("%d came to %v after %+v", n, r.Err, r.Tries)
 		}
@@ -137,9 +142,11 @@ func TestWhatMayHaveBeenActedUponIsNotSentAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer release()
-	e := retrying(t, Config{Method: "POST", Retries: 2, RetryOn: func(*Result) bool { return true }}, time.Microsecond)
+	e := retrying(t, Config{Method: "POST", Retries: 2,
+		RetryOn: func(*Result) bool { return true }}, time.Microsecond)
 	base := "http://" + srv.Addr().String()
-	got, err := collect(t, e, t.Context(), targets(base+"/reset", base+"/500", base+"/503", refused.String()))
+	got, err := collect(t, e, t.Context(),
+		targets(base+"/reset", base+"/500", base+"/503", refused.String()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -150,8 +157,8 @@ func TestWhatMayHaveBeenActedUponIsNotSentAgain(t *testing.T) {
 	}
 }
 
-// With one worker and one place, a check that waits an hour for its next try holds up nothing. Drain
-// ends the wait.
+// With one worker and one place, a check that waits an hour for its next try holds up nothing.
+// Drain ends the wait.
 func TestARetryThatWaitsHoldsNoWorker(t *testing.T) {
 	srv := serve(t, func(c *origin.Conn, r *origin.Request) {
 		status := 200
@@ -160,7 +167,8 @@ func TestARetryThatWaitsHoldsNoWorker(t *testing.T) {
 		}
 		origin.Respond(status, "")(c, r)
 	})
-	e := retrying(t, Config{Concurrency: 1, HostConcurrency: 1, Retries: 1, RetryMaxWait: time.Hour}, time.Hour)
+	e := retrying(t,
+		Config{Concurrency: 1, HostConcurrency: 1, Retries: 1, RetryMaxWait: time.Hour}, time.Hour)
 	base := "http://" + srv.Addr().String()
 	urls := []string{base + "/busy"}
 	for i := range 20 {
@@ -207,7 +215,8 @@ func TestRetryAfterHoldsTheWholeHost(t *testing.T) {
 		case host == "a.test" && !held:
 			origin.Respond(429, "", "Retry-After: 1")(c, r)
 		case host == "b.test" && !held:
-			origin.Respond(503, "", "Date: Mon, 02 Jan 2006 15:04:05 GMT", "Retry-After: Mon, 02 Jan 2006 15:04:06 GMT")(c, r)
+			origin.Respond(503, "", "Date: Mon, 02 Jan 2006 15:04:05 GMT",
+				"Retry-After: Mon, 02 Jan 2006 15:04:06 GMT")(c, r)
 		case host == "c.test" && !held:
 			origin.Respond(429, "", "Retry-After: 3600")(c, r) // bounded by RetryMaxWait
 		default:
@@ -227,8 +236,10 @@ func TestRetryAfterHoldsTheWholeHost(t *testing.T) {
 		}
 	}
 	dns := listenDNS(t, zone)
-	e := retrying(t, Config{HostConcurrency: 1, Retries: 1, RetryMaxWait: wait, DialAddr: toServers(srv, nil),
-		ResolverConfig: resolver.Config{Servers: resolver.At(dns.Addr()), Hosts: "-"}}, time.Microsecond)
+	e := retrying(t,
+		Config{HostConcurrency: 1, Retries: 1, RetryMaxWait: wait, DialAddr: toServers(srv, nil),
+			ResolverConfig: resolver.Config{Servers: resolver.At(dns.Addr()),
+				Hosts: "-"}}, time.Microsecond)
 	got, err := collect(t, e, t.Context(), targets(urls...))
 	if err != nil || len(got) != len(urls) {
 		t.Fatal(len(got), err)
@@ -293,7 +304,8 @@ func TestNoFinalKindMayPass(t *testing.T) {
 			}
 		}
 	}
-	want := []string{"resolve.servfail", "resolve.timeout", "connect.timeout", "connect.reset", "tls.timeout", "tls.reset",
+	want := []string{"resolve.servfail", "resolve.timeout", "connect.timeout", "connect.reset",
+		"tls.timeout", "tls.reset",
 		"send.reset", "send.timeout", "receive.timeout", "receive.reset"}
 	if !reflect.DeepEqual(pass, want) {
 		t.Errorf("may pass: %v, want %v", pass, want)

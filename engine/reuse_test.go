@@ -195,7 +195,8 @@ func TestARequestThatMayHaveArrivedIsNotSentAgain(t *testing.T) {
 			}
 			r := probe(t, e, srv.Addr().String())
 			if !r.Reused || r.Attempts != 1 || srv.Requests() != 2 {
-				t.Errorf("%s: reused %v, %d attempts, %d requests", tc.name, r.Reused, r.Attempts, srv.Requests())
+				t.Errorf("%s: reused %v, %d attempts, %d requests", tc.name, r.Reused, r.Attempts,
+					srv.Requests())
 			}
 			return r
 		}

@@ -82,8 +82,8 @@ func (e *Engine) Run(ctx context.Context, targets iter.Seq[Target], emit func(*R
 		return err
 	}
 	r.pool = pool
-	// The pool has as many workers as the lanes count, so Invoke does not wait for one. It fails only on
-	// a closed pool, and this one is closed after the last job.
+	// The pool has as many workers as the lanes count, so Invoke does not wait for one. It fails
+	// only on a closed pool, and this one is closed after the last job.
 	r.lanes = newLanes(e.laneRules(), func(j job) { _ = pool.Invoke(j) })
 	defer r.lanes.release()
 	stop := context.AfterFunc(r.ctx, r.abort)
@@ -139,8 +139,8 @@ func (r *run) work(j job) {
 	}
 }
 
-// do runs one job to its result, to its next try, or to where its check must wait for its place in a
-// lane. It returns the host in whose lane it has one.
+// do runs one job to its result, to its next try, or to where its check must wait for its place in
+// a lane. It returns the host in whose lane it has one.
 func (r *run) do(j job) (host string, waits bool) {
 	r.engine.queued.Add(-1)
 	r.engine.inFlight.Add(1)
@@ -223,7 +223,8 @@ func (r *run) abort() {
 }
 
 // Drain ends the Runs in progress gently: they take no further target, checks in flight are
-// finished, and what waits, for its host, its time or its next try, is emitted with KindLocalCanceled.
+// finished, and what waits, for its host, its time or its next try, is emitted with
+// KindLocalCanceled.
 func (e *Engine) Drain() {
 	e.mu.Lock()
 	defer e.mu.Unlock()

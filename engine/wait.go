@@ -49,8 +49,9 @@ func (c *check) backOff(kind Kind, attempt int) bool {
 	}
 }
 
-// changeLane takes the check to the lane of its next host, which may be the same when requests to it
-// are counted. It reports true when the check must wait there: it is then no longer the caller's.
+// changeLane takes the check to the lane of its next host, which may be the same when requests to
+// it are counted. It reports true when the check must wait there: it is then no longer the
+// caller's.
 func (c *check) changeLane() (waits bool) {
 	from, to := c.lane, c.req.loc.host
 	if c.lanes == nil || from == to && c.engine.cfg.HostRate == 0 {

@@ -22,7 +22,8 @@ func (o *bulkOptions) check() error {
 	toFile := o.output != output.Stdout
 	switch {
 	case o.resume && o.overwrite:
-		return usageError("--resume keeps what %s holds and --overwrite empties it; give one of them", o.output)
+		return usageError("--resume keeps what %s holds and --overwrite empties it; give one of them",
+			o.output)
 	case (o.resume || o.overwrite) && !toFile:
 		return usageError("--resume and --overwrite are about a file of records; name it with -o FILE")
 	}
@@ -31,7 +32,8 @@ func (o *bulkOptions) check() error {
 
 // chooseForm finds what is wrong with --fields.
 func (s *bulk) chooseForm(schema form.Schema) (err error) {
-	kind := map[string]form.Kind{"jsonl": form.JSONL, "csv": form.CSV, "text": form.Text}[s.opt.format]
+	kind := map[string]form.Kind{"jsonl": form.JSONL, "csv": form.CSV,
+		"text": form.Text}[s.opt.format]
 	s.form, err = form.New(kind, s.opt.fields, schema, s.isColored())
 	if err != nil {
 		return usageError("--fields: %s", err)
@@ -44,12 +46,13 @@ func (s *bulk) chooseForm(schema form.Schema) (err error) {
 
 // isColored reports whether the records go to somebody who sees colours. See https://no-color.org.
 func (s *bulk) isColored() bool {
-	return s.opt.output == output.Stdout && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb" &&
+	return s.opt.output == output.Stdout && os.Getenv("NO_COLOR") == "" &&
+		os.Getenv("TERM") != "dumb" &&
 		term.IsTerminal(int(s.std.out.Fd()))
 }
 
-// openOutput opens where the records go, and for a file what is beside it, so that a later run can go
-// on from there.
+// openOutput opens where the records go, and for a file what is beside it, so that a later run can
+// go on from there.
 func (s *bulk) openOutput() error {
 	mode := output.Fresh
 	switch {
@@ -60,20 +63,24 @@ func (s *bulk) openOutput() error {
 	}
 	isInput := func(info os.FileInfo) bool { return s.list != nil && s.list.Holds(info) }
 	file, err := output.Open(s.opt.output, mode, s.std.out, isInput)
-	if errors.Is(err, fs.ErrNotExist) && mode == output.Resume { // begun anew, so that a script can always give --resume
+	if errors.Is(err, fs.ErrNotExist) && mode == output.Resume {
+		// Begun anew, so that a script can always give --resume.
 		file, err = output.Open(s.opt.output, output.Fresh, s.std.out, isInput)
 	}
 	switch {
 	case errors.Is(err, output.ErrIsInput):
-		return usageError("cannot write to %s: it is an input as well; give another file to -o", s.where())
+		return usageError("cannot write to %s: it is an input as well; give another file to -o",
+			s.where())
 	case errors.Is(err, output.ErrHoldsRecords):
 		return usageError("%s holds something already; --resume goes on with that run, --overwrite empties the file", s.where())
 	case errors.Is(err, output.ErrInUse):
 		return runtimeError("cannot write to %s: another run is writing to it; wait for its end, or give another file to -o", s.where())
 	case errors.Is(err, output.ErrNotRegular):
-		return usageError("cannot go on with %s: it is no regular file; leave out --resume", s.where())
+		return usageError("cannot go on with %s: it is no regular file; leave out --resume",
+			s.where())
 	case err != nil:
-		return runtimeError("cannot write to %s: %s; %s", s.where(), err, remedy(err, s.opt.concurrency, "give a file that can be written to -o"))
+		return runtimeError("cannot write to %s: %s; %s", s.where(), err,
+			remedy(err, s.opt.concurrency, "give a file that can be written to -o"))
 	}
 	s.file = file
 	if err := s.openJournal(); err != nil {
@@ -97,8 +104,8 @@ func (s *bulk) openJournal() error {
 	return s.anew(path)
 }
 
-// anew begins a run. What is known of the file's last run goes first: killed in between, no run takes
-// one for the other.
+// anew begins a run. What is known of the file's last run goes first: killed in between, no run
+// takes one for the other.
 func (s *bulk) anew(path string) (err error) {
 	if err = os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return runtimeError("cannot remove %s: %s", path, output.Reason(err))
@@ -147,15 +154,16 @@ func (s *bulk) goOn(path string, size int64) error {
 	return nil
 }
 
-// cannotRead tells a run that left something else than records from a system that does not give them
-// out now.
+// cannotRead tells a run that left something else than records from a system that does not give
+// them out now.
 func (s *bulk) cannotRead(err error) error {
 	_, damaged := errors.AsType[*output.DamageError](err)
 	_, other := errors.AsType[journal.MismatchError](err)
 	if damaged || other || errors.Is(err, journal.ErrDamaged) {
 		return usageError("cannot go on with %s: %s; --overwrite begins anew", s.where(), err)
 	}
-	return runtimeError("cannot go on with %s: %s; mend that, and run the same command again", s.where(), err)
+	return runtimeError("cannot go on with %s: %s; mend that, and run the same command again",
+		s.where(), err)
 }
 
 // doneBefore returns what takes a line that an earlier run wrote.
@@ -183,7 +191,8 @@ func (s *bulk) journalHeader() journal.Header {
 	if s.list != nil {
 		_, _, size, _ = s.list.Position()
 	}
-	return journal.Header{Version: journal.Version, Options: meaningOf(s.name, s.opt.given), Bytes: size, Since: time.Now()}
+	return journal.Header{Version: journal.Version, Options: meaningOf(s.name, s.opt.given),
+		Bytes: size, Since: time.Now()}
 }
 
 // writeRecords begins to take records.
@@ -202,8 +211,8 @@ func (s *bulk) writeRecords() {
 	s.out = output.NewWriter(dst, cfg)
 }
 
-// write appends one record; encode appends it as JSON. An error is the writer's to report: it ends the
-// run.
+// write appends one record; encode appends it as JSON. An error is the writer's to report: it ends
+// the run.
 func (s *bulk) write(encode func(dst []byte) []byte) {
 	if s.form.Whole() {
 		_ = s.out.Append(encode)

@@ -65,13 +65,13 @@ func raiseFiles(to int64) string {
 		progress.Count(openFilesLimit()), progress.Count(to), to)
 }
 
-// leastFree is the number of files that a run still opens at the least, once the list and the output are
-// open: its sockets to three DNS servers, a file of the system's that is read again, a connection and
-// another to a second address.
+// leastFree is the number of files that a run still opens at the least, once the list and the
+// output are open: its sockets to three DNS servers, a file of the system's that is read again, a
+// connection and another to a second address.
 const leastFree = 10
 
-// enoughFiles refuses to begin where there would never be a descriptor left for a connection: each check
-// would wait for one until its time is over.
+// enoughFiles refuses to begin where there would never be a descriptor left for a connection: each
+// check would wait for one until its time is over.
 func (s *bulk) enoughFiles() error {
 	limit, open := openFilesLimit(), openFiles()
 	if s.opt.dryRun || open == 0 || limit-open >= leastFree {

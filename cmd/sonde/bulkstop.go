@@ -28,8 +28,8 @@ func (s *bulk) abort(cause error) {
 	s.cancel(cause)
 }
 
-// sameInterrupt is the time in which a signal that comes twice counts once: timeout(1) sends its signal
-// to the process, and then to the group that the process is in.
+// sameInterrupt is the time in which a signal that comes twice counts once: timeout(1) sends its
+// signal to the process, and then to the group that the process is in.
 const sameInterrupt = 500 * time.Millisecond
 
 // watchSignals drains at the first signal and aborts at the second. After that a signal has its
@@ -91,8 +91,10 @@ func (s *bulk) finish(runErr, outErr error) error {
 	}
 	end := s.verdict(runErr, outErr)
 	if s.opt.summaryJSON != "" {
-		if err := os.WriteFile(s.opt.summaryJSON, sum.Report(s.name), 0o666); err != nil && end == nil {
-			end = runtimeError("cannot write to %s: %s; the records are whole", s.opt.summaryJSON, output.Reason(err))
+		if err := os.WriteFile(s.opt.summaryJSON, sum.Report(s.name), 0o666); err != nil &&
+			end == nil {
+			end = runtimeError("cannot write to %s: %s; the records are whole", s.opt.summaryJSON,
+				output.Reason(err))
 		}
 	}
 	return end
@@ -129,13 +131,16 @@ func (s *bulk) verdict(runErr, outErr error) error {
 	case interrupted:
 		return &exit{exitInterrupted, fmt.Sprintf("interrupted: %s; %s", account, s.howToGoOn())}
 	case errors.Is(cause, errMaxTime):
-		return runtimeError("stopped after %s (--max-time): %s; %s", s.opt.maxTime, account, s.howToGoOn())
+		return runtimeError("stopped after %s (--max-time): %s; %s", s.opt.maxTime, account,
+			s.howToGoOn())
 	case listErr != nil:
-		return runtimeError("%s; %s; mend the list behind these lines; %s", listErr, account, s.howToGoOn())
+		return runtimeError("%s; %s; mend the list behind these lines; %s", listErr, account,
+			s.howToGoOn())
 	case runErr != nil:
 		return runtimeError("the %s broke off: %s; %s; %s", s.name, runErr, account, s.howToGoOn())
 	case !account.Balanced():
-		return runtimeError("%s: the lines do not add up, which is a fault of sonde itself", account)
+		return runtimeError("%s: the lines do not add up, which is a fault of sonde itself",
+			account)
 	case s.matched.Load():
 		return &exit{status: exitMatched}
 	}

@@ -23,8 +23,8 @@ var meaning = []string{
 // secret are those of them whose texts are not to lie about in a file.
 var secret = map[string]bool{"header": true}
 
-// meaningOf returns the texts of the command's flags that change what a record says. A text that may
-// be secret is replaced by its digest.
+// meaningOf returns the texts of the command's flags that change what a record says. A text that
+// may be secret is replaced by its digest.
 func meaningOf(command string, flags *pflag.FlagSet) map[string]string {
 	texts := map[string]string{"command": command}
 	for _, name := range meaning {
@@ -63,7 +63,8 @@ func commandToGoOn(args []string) string {
 // shellQuote writes arg as one word of a POSIX shell.
 func shellQuote(arg string) string {
 	plain := func(r rune) bool {
-		return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("-_./:,=@%+", r)
+		return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' ||
+			strings.ContainsRune("-_./:,=@%+", r)
 	}
 	if arg != "" && strings.IndexFunc(arg, func(r rune) bool { return !plain(r) }) < 0 {
 		return arg

@@ -60,8 +60,8 @@ func (p *process) signal(s os.Signal) {
 	}
 }
 
-// signalUntilItEnds sends the signal again and again: the one that comes with the first counts as one
-// with it.
+// signalUntilItEnds sends the signal again and again: the one that comes with the first counts as
+// one with it.
 func (p *process) signalUntilItEnds(s os.Signal) {
 	ticker := time.NewTicker(50 * time.Millisecond)
 	ended := make(chan struct{})
@@ -173,7 +173,8 @@ func TestFirstInterruptFinishesWhatIsInFlight(t *testing.T) {
 					t.Errorf("n %d: status %d, %s", r.N, r.Status, r.Error)
 				}
 			}
-			if told := p.told.String(); !strings.Contains(told, "4 inputs checked") || strings.Contains(told, "broken off") || !strings.Contains(told, " not begun (interrupted)\n") ||
+			if told := p.told.String(); !strings.Contains(told, "4 inputs checked") ||
+				strings.Contains(told, "broken off") || !strings.Contains(told, " not begun (interrupted)\n") ||
 				!strings.Contains(told, " left; the rest of the list was not read\n") {
 				t.Errorf("the summary says %s", told)
 			}

@@ -24,8 +24,8 @@ func (o *outcomes) has(r *engine.Result) bool {
 
 var errRetryOn = errors.New("give error kinds, groups of them and status codes, such as receive.timeout,connect.,500-599")
 
-// parseRetryOn reads kinds, groups of kinds ("connect.") and codes. Kinds that are final are refused
-// when they are named, and left out of groups.
+// parseRetryOn reads kinds, groups of kinds ("connect.") and codes. Kinds that are final are
+// refused when they are named, and left out of groups.
 func parseRetryOn(text string) (outcomes, error) {
 	var o outcomes
 	for part := range strings.SplitSeq(text, ",") {
@@ -54,8 +54,8 @@ func parseRetryOn(text string) (outcomes, error) {
 	return o, nil
 }
 
-// shard is one of several parts of a list, which are scanned apart: every of-th line, beginning with
-// the number-th. The zero value is the whole list.
+// shard is one of several parts of a list, which are scanned apart: every of-th line, beginning
+// with the number-th. The zero value is the whole list.
 type shard struct{ number, of int64 }
 
 // has reports whether the input with this ordinal is in the part.

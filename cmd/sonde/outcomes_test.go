@@ -15,7 +15,8 @@ func TestOutcomesAreKindsGroupsAndCodes(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, r := range []*engine.Result{
-		failed(engine.KindReceiveTimeout, 0), failed(engine.KindConnectRefused, 0), failed(engine.KindTLSHandshake, 0),
+		failed(engine.KindReceiveTimeout, 0), failed(engine.KindConnectRefused,
+			0), failed(engine.KindTLSHandshake, 0),
 		{StatusCode: 503}, failed(engine.KindReceiveReset, 500),
 	} {
 		if !o.has(r) {
@@ -23,13 +24,15 @@ func TestOutcomesAreKindsGroupsAndCodes(t *testing.T) {
 		}
 	}
 	for _, r := range []*engine.Result{
-		failed(engine.KindReceiveReset, 0), failed(engine.KindConnectBlockedAddress, 0), failed(engine.KindTLSExpired, 0), {StatusCode: 404}, {},
+		failed(engine.KindReceiveReset, 0), failed(engine.KindConnectBlockedAddress,
+			0), failed(engine.KindTLSExpired, 0), {StatusCode: 404}, {},
 	} {
 		if o.has(r) {
 			t.Errorf("%v and status %d are there", r.Err, r.StatusCode)
 		}
 	}
-	for _, text := range []string{"", ",", "receive", "nothing.", "redirect.", "input.", "local.", "local.fd_limit", "redirect.loop", "99", "503,"} {
+	for _, text := range []string{"", ",", "receive", "nothing.", "redirect.", "input.", "local.",
+		"local.fd_limit", "redirect.loop", "99", "503,"} {
 		if _, err := parseRetryOn(text); err == nil {
 			t.Errorf("%q was taken", text)
 		}
@@ -49,7 +52,8 @@ func TestShardsCoverAListOnce(t *testing.T) {
 					counts[number-1]++
 				}
 				if got := s.share(n); got != counts[number-1] {
-					t.Errorf("%d/%d has %d of the first %d lines, not %d", number, of, counts[number-1], n, got)
+					t.Errorf("%d/%d has %d of the first %d lines, not %d", number, of,
+						counts[number-1], n, got)
 				}
 			}
 			if in != 1 {
@@ -63,14 +67,16 @@ func TestShardsCoverAListOnce(t *testing.T) {
 }
 
 func TestCommandToGoOnIsTypedAsItStands(t *testing.T) {
-	parses(t, "shard", parseShard, map[string]shard{"1/1": {1, 1}, "3/4": {3, 4}}, "", "0/1", "5/4", "-1/2", "1/4x", "1/", "/4", "1", "01/4", "1/4/5", " 1/4")
+	parses(t, "shard", parseShard, map[string]shard{"1/1": {1, 1}, "3/4": {3, 4}}, "", "0/1",
+		"5/4", "-1/2", "1/4x", "1/", "/4", "1", "01/4", "1/4/5", " 1/4")
 	for _, tt := range []struct {
 		args []string
 		want string
 	}{
 		{[]string{"scan", "urls.txt", "-o", "r.jsonl"}, " scan --resume urls.txt -o r.jsonl"},
 		{[]string{"scan", "--overwrite", "-o", "r.jsonl", "--resume"}, " scan -o r.jsonl --resume"},
-		{[]string{"scan", "-H", "A: it's", "a b.txt", "", "--", "-x"}, ` scan --resume -H 'A: it'\''s' 'a b.txt' '' -- -x`},
+		{[]string{"scan", "-H", "A: it's", "a b.txt", "", "--", "-x"},
+			` scan --resume -H 'A: it'\''s' 'a b.txt' '' -- -x`},
 		{[]string{"scan", "a;b", "$HOME", "*"}, ` scan --resume 'a;b' '$HOME' '*'`},
 	} {
 		got := commandToGoOn(tt.args)

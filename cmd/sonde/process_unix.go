@@ -36,8 +36,8 @@ func openFilesLimit() int64 {
 	return int64(min(limit.Cur, math.MaxInt32))
 }
 
-// openFiles returns the number of files that this process has open; 0 when that is not known, or does
-// not matter, for the limit is far away.
+// openFiles returns the number of files that this process has open; 0 when that is not known, or
+// does not matter, for the limit is far away.
 func openFiles() (n int64) {
 	limit := openFilesLimit()
 	if limit > 256 {

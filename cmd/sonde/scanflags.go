@@ -70,19 +70,22 @@ func (o *scanOptions) flags() []flagGroup {
 func (o *bulkOptions) outputFlags(f *pflag.FlagSet) {
 	set(f, &o.output, "output", "o", "FILE", "-", parseFileName,
 		"write the records to FILE, packed when it ends in .zst or .gz; - is standard output")
-	f.BoolVar(&o.resume, "resume", false, "go on with a run that ended early: keep what FILE holds, and do the rest")
+	f.BoolVar(&o.resume, "resume", false,
+		"go on with a run that ended early: keep what FILE holds, and do the rest")
 	f.BoolVar(&o.overwrite, "overwrite", false, "empty FILE first, if it holds something")
 	set(f, &o.format, "format", "", "FORM", "jsonl", oneOf("jsonl", "csv", "text"),
 		"jsonl (for programs), csv (for a spreadsheet), text (for people)")
 	set(f, &o.fields, "fields", "", "LIST", "", parseText,
 		"these keys of the record alone, such as n,input,status_code,timings_ms.wait")
-	set(f, &o.summaryJSON, "summary-json", "", "FILE", "", parseFileName, "write the counts of the summary to FILE, as JSON")
+	set(f, &o.summaryJSON, "summary-json", "", "FILE", "", parseFileName,
+		"write the counts of the summary to FILE, as JSON")
 }
 
 func (o *scanOptions) paceFlags(f *pflag.FlagSet) {
 	set(f, &o.concurrency, "concurrency", "c", "N", "1000", parseInt(1, 1_000_000, "1000"),
 		"checks in flight; never more than 80 % of the descriptors")
-	set(f, &o.rate, "rate", "r", "N", "0", parseRate, "checks started in a second, evenly spaced; 0 is no limit")
+	set(f, &o.rate, "rate", "r", "N", "0", parseRate,
+		"checks started in a second, evenly spaced; 0 is no limit")
 	set(f, &o.hostRate, "host-rate", "", "N", "0", parseRate,
 		"requests to one host in a second, redirects included, evenly spaced; 0 is no limit")
 	set(f, &o.hostConcurrency, "host-concurrency", "", "N", "4", parseInt(0, 1_000_000, "4"),
@@ -94,7 +97,8 @@ func (o *scanOptions) retryFlags(f *pflag.FlagSet) {
 		"further tries of a check whose outcome may pass; a Retry-After keeps all checks from its host")
 	set(f, &o.retryOn, "retry-on", "", "OUTCOMES", "", parseRetryOn,
 		"error kinds, groups of them and status codes that may pass, such as receive.,connect.refused,500-599 (default: time-outs, resets, resolve.servfail, 429, 503)")
-	set(f, &o.retryMaxWait, "retry-max-wait", "", "TIME", "60s", parseDuration, "the longest wait for a further try; the first is 1s at most")
+	set(f, &o.retryMaxWait, "retry-max-wait", "", "TIME", "60s", parseDuration,
+		"the longest wait for a further try; the first is 1s at most")
 }
 
 func (o *scanOptions) requestFlags(f *pflag.FlagSet) {
@@ -138,9 +142,12 @@ func (o *scanOptions) scanRunFlags(f *pflag.FlagSet) {
 }
 
 func (o *bulkOptions) runFlags(f *pflag.FlagSet) {
-	set(f, &o.maxTime, "max-time", "", "TIME", "", parseDuration, "stop after this time, with status 1; --resume goes on")
-	set(f, &o.shard, "shard", "", "I/N", "", parseShard, "only every N-th line, from the I-th on: for N machines with one list")
-	set(f, &o.shuffle, "shuffle", "", "SEED", "", parseSeed, "mix the order of the list, within 65,536 lines at a time; SEED is a number")
+	set(f, &o.maxTime, "max-time", "", "TIME", "", parseDuration,
+		"stop after this time, with status 1; --resume goes on")
+	set(f, &o.shard, "shard", "", "I/N", "", parseShard,
+		"only every N-th line, from the I-th on: for N machines with one list")
+	set(f, &o.shuffle, "shuffle", "", "SEED", "", parseSeed,
+		"mix the order of the list, within 65,536 lines at a time; SEED is a number")
 	f.BoolVarP(&o.quiet, "quiet", "q", false, "no summary and no progress; errors still show")
 	set(f, &o.progress, "progress", "", "WHEN", "auto", oneOf("auto", "always", "never"),
 		"live state on standard error: auto (on a terminal), always, never")

@@ -83,7 +83,8 @@ func fileHint(err error) string {
 // emit takes one result. The engine calls it from many goroutines at once.
 func (s *scanRun) emit(r *engine.Result) {
 	if s.halted.Load() && r.Failed && r.Err.Kind == engine.KindLocalCanceled {
-		s.tally.Skip(len(r.Hops) > 0 || len(r.Tries) > 0) // it was not checked: it has no result to record
+		s.tally.Skip(len(r.Hops) > 0 ||
+			len(r.Tries) > 0) // it was not checked: it has no result to record
 		return
 	}
 	s.tally.Add(r, s.eng.Stats().InFlight)

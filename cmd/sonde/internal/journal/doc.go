@@ -3,10 +3,10 @@
 // # The idea
 //
 // The output tells by itself which inputs are done: each record has the number n of its input. The
-// journal adds what the output cannot tell: whether the inputs are the same as then, whether the flags
-// mean the same records, and which inputs were checked without a record, because it was not wanted.
-// An input is done when the output holds its record or the journal its bit. All others are done by the
-// next run, so that in the end each is there exactly once.
+// journal adds what the output cannot tell: whether the inputs are the same as then, whether the
+// flags mean the same records, and which inputs were checked without a record, because it was not
+// wanted. An input is done when the output holds its record or the journal its bit. All others are
+// done by the next run, so that in the end each is there exactly once.
 //
 // # The file
 //
@@ -18,8 +18,8 @@
 //	           page that is not empty
 //
 // A position is how many inputs were read, SHA-256 over these, each with LF, and whether the list
-// ended there. It is a hash that needs no key, and with its instructions in the CPU it costs less for
-// a line than reading it does.
+// ended there. It is a hash that needs no key, and with its instructions in the CPU it costs less
+// for a line than reading it does.
 //
 // # The order of writes
 //
@@ -28,8 +28,8 @@
 //  3. [Journal.Sync] writes the position, then the pages that have changed.
 //  4. The output writes its records, and only then those of 2 that Sync has seen.
 //
-// So wherever a run is killed, the position is not behind any record or bit, and the inputs up to it
-// are compared before anything else happens:
+// So wherever a run is killed, the position is not behind any record or bit, and the inputs up to
+// it are compared before anything else happens:
 //
 //   - before 1 is complete, there is no journal, and nothing in the output, which comes after it;
 //   - between 2 and 3, inputs were read, and perhaps checked, that nothing tells of: they are checked
@@ -39,8 +39,8 @@
 //     output does not hold is checked again;
 //   - during 4, package output cuts off what was torn.
 //
-// That holds for the death of a process, since what it wrote stays with the system. When the machine
-// dies, the system may have kept the output and lost the newest position. Then inputs behind the
-// position are done, and taken as such without being compared; that the list is long enough is made
-// sure of before anything is given out.
+// That holds for the death of a process, since what it wrote stays with the system. When the
+// machine dies, the system may have kept the output and lost the newest position. Then inputs
+// behind the position are done, and taken as such without being compared; that the list is long
+// enough is made sure of before anything is given out.
 package journal

@@ -18,8 +18,8 @@ const Version = 1
 type Header struct {
 	// Version is set by [Create].
 	Version int `json:"version"`
-	// Options are the texts of the flags that change what a record means, by their names without the
-	// dashes. A text that must not be kept is replaced by its [Digest].
+	// Options are the texts of the flags that change what a record means, by their names without
+	// the dashes. A text that must not be kept is replaced by its [Digest].
 	Options map[string]string `json:"options"`
 	// Bytes is the size of all input files, or -1 when that is not known.
 	Bytes int64 `json:"bytes"`
@@ -52,8 +52,8 @@ func Digest(text string) string {
 	return digested + hex.EncodeToString(sum[:])
 }
 
-// Check returns a [MismatchError] when a run with the header now must not go on with what a run with
-// the header old has left. It names all options that differ, in the order of their names.
+// Check returns a [MismatchError] when a run with the header now must not go on with what a run
+// with the header old has left. It names all options that differ, in the order of their names.
 func Check(old, now Header) error {
 	if old.Version != now.Version {
 		return mismatch("the run began with another version of sonde: its format is %d, and this is %d",
@@ -77,7 +77,8 @@ func Check(old, now Header) error {
 		return MismatchError(strings.Join(differ, "; "))
 	}
 	if old.Bytes >= 0 && now.Bytes >= 0 && old.Bytes != now.Bytes {
-		return mismatch("the inputs have %s bytes now and had %s", count(now.Bytes), count(old.Bytes))
+		return mismatch("the inputs have %s bytes now and had %s", count(now.Bytes),
+			count(old.Bytes))
 	}
 	return nil
 }

@@ -7,7 +7,9 @@ import (
 
 func TestCheckSaysWhatDiffers(t *testing.T) {
 	type options = map[string]string
-	with := func(o options, bytes int64) Header { return Header{Version: Version, Options: o, Bytes: bytes} }
+	with := func(o options, bytes int64) Header {
+		return Header{Version: Version, Options: o, Bytes: bytes}
+	}
 	for _, tt := range []struct {
 		name     string
 		old, now Header
@@ -23,15 +25,18 @@ func TestCheckSaysWhatDiffers(t *testing.T) {
 			`--hops was not given and is "" now`},
 		{"an option is missing", with(options{"only": "5xx"}, 5), with(nil, 5),
 			`--only was "5xx" and is not given now`},
-		{"several, by name", with(options{"b": "1", "a": "1"}, 5), with(options{"b": "2", "a": "2"}, 6),
+		{"several, by name", with(options{"b": "1", "a": "1"}, 5),
+			with(options{"b": "2", "a": "2"}, 6),
 			`--a was "1" and is "2" now; --b was "1" and is "2" now`},
-		{"a secret", with(options{"header": Digest("x")}, 5), with(options{"header": Digest("y")}, 5),
+		{"a secret", with(options{"header": Digest("x")}, 5),
+			with(options{"header": Digest("y")}, 5),
 			`--header is not what it was`},
 		{"a secret is new", with(nil, 5), with(options{"header": Digest("y")}, 5),
 			`--header was not given and is now`},
 		{"a secret is missing", with(options{"header": Digest("y")}, 5), with(nil, 5),
 			`--header was given and is not now`},
-		{"bytes", with(nil, 1200), with(nil, 1234567), `the inputs have 1,234,567 bytes now and had 1,200`},
+		{"bytes", with(nil, 1200), with(nil, 1234567),
+			`the inputs have 1,234,567 bytes now and had 1,200`},
 		{"few bytes", with(nil, 0), with(nil, 999), `the inputs have 999 bytes now and had 0`},
 		{"version", Header{Version: 2, Bytes: 1}, with(nil, 2),
 			`the run began with another version of sonde: its format is 2, and this is 1`},

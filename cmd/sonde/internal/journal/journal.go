@@ -34,8 +34,8 @@ type Journal struct {
 	verified bool // the lines of the run that this one goes on from have been read again
 }
 
-// lineHash is SHA-256 over lines, each with LF, which none contains: what sha256sum says of the list
-// without its comments. It takes many lines at once, because each call has its price.
+// lineHash is SHA-256 over lines, each with LF, which none contains: what sha256sum says of the
+// list without its comments. It takes many lines at once, because each call has its price.
 type lineHash struct {
 	sha hash.Hash
 	buf []byte
@@ -76,7 +76,8 @@ func Create(path string, h Header) (*Journal, error) {
 	return j, nil
 }
 
-// Unkept begins a run that no other will go on from: there is no file, and Sync and Close do nothing.
+// Unkept begins a run that no other will go on from: there is no file, and Sync and Close do
+// nothing.
 func Unkept() *Journal {
 	j := newJournal("", Header{})
 	j.verified = true
@@ -155,8 +156,8 @@ func (j *Journal) MarkFiltered(n int64) error {
 // should be from time to time otherwise: a run of which all is filtered has no output. It may be
 // called from any goroutine. When nothing has changed it makes no system call.
 //
-// The position comes first. It is read under the lock that MarkFiltered takes, so that the file never
-// holds an input behind it.
+// The position comes first. It is read under the lock that MarkFiltered takes, so that the file
+// never holds an input behind it.
 func (j *Journal) Sync() error {
 	if j.file == nil {
 		return nil

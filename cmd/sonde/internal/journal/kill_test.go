@@ -47,8 +47,8 @@ func work(t *testing.T, j *Journal, w *output.Writer) {
 // moment is what the two files hold at one time.
 type moment struct{ journal, output []byte }
 
-// moments runs to the end, a flush for every input, and returns the moments at which the journal has
-// been written and the output has not.
+// moments runs to the end, a flush for every input, and returns the moments at which the journal
+// has been written and the output has not.
 func moments(t *testing.T, packing output.Packing) (list []moment) {
 	t.Helper()
 	j := create(t, Header{Bytes: -1})
@@ -68,7 +68,8 @@ func moments(t *testing.T, packing output.Packing) (list []moment) {
 		return m
 	}
 	list = append(list, read())
-	// Each record has a writer of its own, whose end flushes it: one flush for each, at a known time.
+	// Each record has a writer of its own, whose end flushes it: one flush for each, at a known
+	// time.
 	for n, line := range j.Lines(slices.Values(killList()), nil, atEnd) {
 		if n%4 == 0 {
 			if err := j.MarkFiltered(n); err != nil {
@@ -95,7 +96,8 @@ func moments(t *testing.T, packing output.Packing) (list []moment) {
 func goOn(t *testing.T, dir string, m moment, packing output.Packing) {
 	t.Helper()
 	path := filepath.Join(dir, "out")
-	err := errors.Join(os.WriteFile(path+Suffix, m.journal, 0o600), os.WriteFile(path, m.output, 0o600))
+	err := errors.Join(os.WriteFile(path+Suffix, m.journal, 0o600),
+		os.WriteFile(path, m.output, 0o600))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -168,8 +170,8 @@ func TestRunGoesOnWhereverItWasKilled(t *testing.T) {
 	}
 }
 
-// tornSyncs returns the journal as it may be between two moments: the position written in part or in
-// whole, and the pages not, or in part.
+// tornSyncs returns the journal as it may be between two moments: the position written in part or
+// in whole, and the pages not, or in part.
 func tornSyncs(before, after []byte) (list [][]byte) {
 	pages := min(len(before), pageSize+2*pageSize)
 	for _, k := range []int{0, 5, 20, 100, 255} {
@@ -222,7 +224,10 @@ func TestRunGoesOnAfterSeveralKills(t *testing.T) {
 		for n, line := range j.Lines(slices.Values(killList()), nil, atEnd) {
 			if n%4 == 0 {
 				_ = j.MarkFiltered(n)
-			} else if w.Append(func(dst []byte) []byte { return fmt.Appendf(dst, "%d %s", n, line) }) != nil {
+			} else if w.Append(func(dst []byte) []byte {
+				return fmt.Appendf(dst, "%d %s", n,
+					line)
+			}) != nil {
 				break
 			} else if n%3 == int64(attempt%3) {
 				break // in flight: it is read, and has no record

@@ -5,8 +5,8 @@ import "iter"
 // Err returns what ended the loop over Lines early, once that has ended: a [MismatchError], or nil.
 func (j *Journal) Err() error { return j.err }
 
-// Held returns, once the loop over Lines has ended, how many inputs were read, are not done, and were
-// not given out.
+// Held returns, once the loop over Lines has ended, how many inputs were read, are not done, and
+// were not given out.
 func (j *Journal) Held() int64 { return int64(len(j.held)) }
 
 // input is a line with its number.
@@ -22,7 +22,8 @@ type input struct {
 // The lines of the run that this one goes on from must be the same as then. Those of them that are
 // not done, which are few, are held back until that is known; then they come in order. If they are
 // not the same, the loop ends with nothing given out, and Err says why.
-func (j *Journal) Lines(lines iter.Seq[string], mine func(n int64) bool, ended func() bool) iter.Seq2[int64, string] {
+func (j *Journal) Lines(lines iter.Seq[string], mine func(n int64) bool,
+	ended func() bool) iter.Seq2[int64, string] {
 	return func(yield func(int64, string) bool) {
 		last := max(j.stored.Lines, j.done.Max(), j.filtered.Max()) // of the earlier run
 		switch {
@@ -39,7 +40,8 @@ func (j *Journal) Lines(lines iter.Seq[string], mine func(n int64) bool, ended f
 			n, wanted := j.take(line, mine)
 			if n > last {
 				if j.stored.Whole {
-					j.err = mismatch("the inputs go on after line %s, where they ended before", count(last))
+					j.err = mismatch("the inputs go on after line %s, where they ended before",
+						count(last))
 					return
 				}
 				if wanted && !yield(n, line) {
@@ -95,7 +97,8 @@ func (j *Journal) compare(n int64) error {
 	j.reading.Lock()
 	defer j.reading.Unlock()
 	if j.hash.sum() != j.stored.Hash {
-		return mismatch("the inputs up to line %s differ from those that the scan began with", count(n))
+		return mismatch("the inputs up to line %s differ from those that the scan began with",
+			count(n))
 	}
 	return nil
 }

@@ -81,15 +81,18 @@ func TestLinesGivesOutNothingOfOtherInputs(t *testing.T) {
 		now   string
 		want  string
 	}{
-		{"one octet", false, nil, "aa bb cx dd ee", "the inputs up to line 4 differ from those that the scan began with"},
+		{"one octet", false, nil, "aa bb cx dd ee",
+			"the inputs up to line 4 differ from those that the scan began with"},
 		{"another order", false, nil, "aa cc bb dd ee", "the inputs up to line 4 differ"},
 		{"cut elsewhere", false, nil, "a abb cc dd ee", "the inputs up to line 4 differ"},
 		{"one more at the start", false, nil, "zz aa bb cc dd", "the inputs up to line 4 differ"},
 		{"one octet, whole", true, nil, "aa bb cc dx", "the inputs up to line 4 differ"},
-		{"shorter", false, nil, "aa bb cc", "the inputs end at line 3, and the scan had read 4 before"},
+		{"shorter", false, nil, "aa bb cc",
+			"the inputs end at line 3, and the scan had read 4 before"},
 		{"shorter, whole", true, nil, "aa bb cc", "the inputs end at line 3"},
 		{"nothing", false, nil, "", "the inputs end at line 0"},
-		{"longer, whole", true, nil, "aa bb cc dd ee", "the inputs go on after line 4, where they ended before"},
+		{"longer, whole", true, nil, "aa bb cc dd ee",
+			"the inputs go on after line 4, where they ended before"},
 		{"a record behind the end", false, []int64{6}, "aa bb cc dd ee",
 			"the inputs end at line 5, and the output holds a record of input 6"},
 		{"a record behind the end, whole", true, []int64{1234567}, "aa bb cc dd",
@@ -104,7 +107,8 @@ func TestLinesGivesOutNothingOfOtherInputs(t *testing.T) {
 		}
 		got := given(j, strings.Fields(tt.now)...)
 		err := j.Err()
-		if _, ok := errors.AsType[MismatchError](err); len(got) != 0 || !ok || !strings.Contains(err.Error(), tt.want) {
+		if _, ok := errors.AsType[MismatchError](err); len(got) != 0 || !ok ||
+			!strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s: %q and %v, want nothing and %q", tt.name, got, err, tt.want)
 		}
 		// It costs nothing: with the right list the run can still go on.
@@ -177,8 +181,8 @@ func TestLinesHaltedEarlyKeepsThePosition(t *testing.T) {
 	}
 }
 
-// A second run may be killed as well, while it goes on: it must keep its position from the first line
-// that it gives out.
+// A second run may be killed as well, while it goes on: it must keep its position from the first
+// line that it gives out.
 func TestPositionIsKeptFromTheFirstLineGivenOut(t *testing.T) {
 	list := []string{"a", "b", "c", "d", "e"}
 	for read := range list { // by the first run
@@ -188,7 +192,8 @@ func TestPositionIsKeptFromTheFirstLineGivenOut(t *testing.T) {
 				t.Fatal(err)
 			}
 			if at := reopen(t, j.path).Stored(); at.Lines != max(n, int64(read)) {
-				t.Errorf("%d were read before: with input %d out, the position is %d", read, n, at.Lines)
+				t.Errorf("%d were read before: with input %d out, the position is %d", read, n,
+					at.Lines)
 			}
 		}
 	}

@@ -22,8 +22,8 @@ type page struct {
 	dirty bool // it is in the list of pages to be written
 }
 
-// Set is a set of inputs, by their numbers. The zero value is empty. It takes a bit for each input up
-// to the last, in pages that are made when they are needed and never copied. It is not safe for
+// Set is a set of inputs, by their numbers. The zero value is empty. It takes a bit for each input
+// up to the last, in pages that are made when they are needed and never copied. It is not safe for
 // concurrent use.
 type Set struct {
 	pages map[int64]*page // by number / pageBits
@@ -45,8 +45,8 @@ func (s *Set) find(n int64) *page {
 	return s.last
 }
 
-// Add adds n and reports whether it is new. The error is [ErrNumber], for an n that is not between 1
-// and [MaxN].
+// Add adds n and reports whether it is new. The error is [ErrNumber], for an n that is not between
+// 1 and [MaxN].
 func (s *Set) Add(n int64) (added bool, err error) {
 	if n < 1 || n > MaxN {
 		return false, ErrNumber

@@ -12,7 +12,8 @@ func TestSetAgreesWithAMap(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	var s Set
 	slow := make(map[int64]bool)
-	edges := []int64{1, 7, 8, pageBits - 1, pageBits, pageBits + 1, 2 * pageBits, 1<<19 - 1, 1 << 19, MaxN - 1, MaxN}
+	edges := []int64{1, 7, 8, pageBits - 1, pageBits, pageBits + 1, 2 * pageBits, 1<<19 - 1,
+		1 << 19, MaxN - 1, MaxN}
 	for i := range 200_000 {
 		n := 1 + r.Int64N(300_000)
 		if i < 2*len(edges) { // twice: the second time it is not new

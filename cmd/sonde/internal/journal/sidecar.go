@@ -21,9 +21,9 @@ const (
 	maxHeader = 1 << 24 // bytes of a header that is believed
 )
 
-// sidecar is the file. The header is a line of JSON in a region of its own, a multiple of 4 KiB. The
-// position is in one of two slots behind it, each at the start of 4 KiB. The pages of the filtered
-// inputs follow.
+// sidecar is the file. The header is a line of JSON in a region of its own, a multiple of 4 KiB.
+// The position is in one of two slots behind it, each at the start of 4 KiB. The pages of the
+// filtered inputs follow.
 type sidecar struct {
 	file  *os.File
 	slots int64 // offset of the first

@@ -98,7 +98,8 @@ func TestCreateReplacesAndLeavesNothingElse(t *testing.T) {
 	if _, err := Open(path + "x"); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("of no file: %v", err)
 	}
-	if _, err := Create(filepath.Join(dir, "missing", "out"), someHeader); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := Create(filepath.Join(dir, "missing", "out"), someHeader); !errors.Is(err,
+		fs.ErrNotExist) {
 		t.Errorf("in no folder: %v", err)
 	}
 }
@@ -154,7 +155,8 @@ func TestOpenRefusesWhatIsNoJournal(t *testing.T) {
 		t.Fatal(err)
 	}
 	path := filepath.Join(t.TempDir(), "out")
-	for _, text := range [][]byte{nil, []byte("{}\n"), bytes.Repeat([]byte("x\n"), 8192), whole[:4096], whole[1:],
+	for _, text := range [][]byte{nil, []byte("{}\n"), bytes.Repeat([]byte("x\n"), 8192),
+		whole[:4096], whole[1:],
 		bytes.Replace(whole, []byte(`"version":1`), []byte(`"version":0`), 1)} {
 		if err := os.WriteFile(path, text, 0o600); err != nil {
 			t.Fatal(err)
@@ -168,14 +170,16 @@ func TestOpenRefusesWhatIsNoJournal(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = Open(path)
-	if _, ok := errors.AsType[MismatchError](err); !ok || !strings.Contains(err.Error(), "its format is 2") {
+	if _, ok := errors.AsType[MismatchError](err); !ok ||
+		!strings.Contains(err.Error(), "its format is 2") {
 		t.Errorf("newer version: got %v", err)
 	}
 }
 
 func TestFilteredInputsSurvive(t *testing.T) {
 	j := create(t, someHeader)
-	want := []int64{1, 2, 8, pageBits - 1, pageBits, pageBits + 1, 1<<19 - 1, 1 << 19, 5*pageBits + 77}
+	want := []int64{1, 2, 8, pageBits - 1, pageBits, pageBits + 1, 1<<19 - 1, 1 << 19,
+		5*pageBits + 77}
 	for round, n := range want {
 		if err := j.MarkFiltered(n); err != nil {
 			t.Fatal(err)

@@ -37,7 +37,8 @@ func (s *sidecar) encode(seq int64, at Position) []byte {
 	text = append(text, `"}`...)
 
 	check := crc32.ChecksumIEEE(text[sum:])
-	hex.AppendEncode(s.slot[:0], []byte{byte(check >> 24), byte(check >> 16), byte(check >> 8), byte(check)})
+	hex.AppendEncode(s.slot[:0],
+		[]byte{byte(check >> 24), byte(check >> 16), byte(check >> 8), byte(check)})
 	s.slot[sum-1] = ' '
 	for i := len(text); i < slotSize-1; i++ {
 		s.slot[i] = ' '
@@ -69,7 +70,8 @@ func (s *sidecar) readPosition() (at Position, err error) {
 
 func decode(slot []byte) (p position, ok bool) {
 	sum, text, _ := bytes.Cut(bytes.TrimRight(slot, " \n"), []byte{' '})
-	ok = string(sum) == fmt.Sprintf("%08x", crc32.ChecksumIEEE(text)) && json.Unmarshal(text, &p) == nil &&
+	ok = string(sum) == fmt.Sprintf("%08x", crc32.ChecksumIEEE(text)) &&
+		json.Unmarshal(text, &p) == nil &&
 		len(p.Hash) == 2*len(Position{}.Hash)
 	return p, ok
 }

@@ -35,9 +35,10 @@ const (
 // input. The file is the caller's to close, unless it is stdout.
 //
 // A regular file that is opened by its name is locked against other processes until it is closed,
-// where the system has such locks, and then looked at. A missing file is created, but not for Resume,
-// whose error is then fs.ErrNotExist. No file that was there is changed.
-func Open(name string, mode Mode, stdout *os.File, isInput func(os.FileInfo) bool) (*os.File, error) {
+// where the system has such locks, and then looked at. A missing file is created, but not for
+// Resume, whose error is then fs.ErrNotExist. No file that was there is changed.
+func Open(name string, mode Mode, stdout *os.File, isInput func(os.FileInfo) bool) (*os.File,
+	error) {
 	if name == Stdout || name == "" {
 		return openStdout(mode, stdout, isInput)
 	}

@@ -77,7 +77,8 @@ func TestLineMaySpanFrames(t *testing.T) {
 func TestRecoverRefusesALastLineInsideAFrame(t *testing.T) {
 	for _, packing := range []Packing{Gzip, Zstd} {
 		packed := foreign(t, "{}\n{}", packing)
-		f, _, _, err := recovered(t, filepath.Join(t.TempDir(), "out"), append(packed, packed[:9]...), packing)
+		f, _, _, err := recovered(t, filepath.Join(t.TempDir(), "out"),
+			append(packed, packed[:9]...), packing)
 		f.Close()
 		if damage, ok := errors.AsType[*DamageError](err); !ok || damage.Line != 2 {
 			t.Errorf("got %v", err)
@@ -116,7 +117,8 @@ func fileOf(t testing.TB, packing Packing, n int) *os.File {
 			dst = append(dst, record(i+1)...)
 			for range 8 { // 600 bytes, some of them new
 				dst = append(dst, `,"a_name_of_a_field_in_a_record_that_is_always_the_same":"`...)
-				dst = append(dst, "0123456789abcdef"[fill.IntN(16)], "0123456789abcdef"[fill.IntN(16)])
+				dst = append(dst, "0123456789abcdef"[fill.IntN(16)],
+					"0123456789abcdef"[fill.IntN(16)])
 			}
 			return dst
 		})

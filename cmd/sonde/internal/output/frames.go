@@ -35,8 +35,8 @@ type frames interface {
 // justRead hides WriteTo: what [frames] promises is what the decompressors' Read does.
 type justRead struct{ io.Reader }
 
-// gzipFrames reads the members of RFC 1952 section 2.2. Only reading one to its end tells where that
-// is.
+// gzipFrames reads the members of RFC 1952 section 2.2. Only reading one to its end tells where
+// that is.
 type gzipFrames struct {
 	src    *source
 	counts *sectionCounter
@@ -72,7 +72,8 @@ func (g *gzipFrames) open(off int64) (io.Reader, error) {
 	return justRead{&g.unzip}, nil
 }
 
-// end is right because gzip.Reader takes not a byte too much from a reader that can read single ones.
+// end is right because gzip.Reader takes not a byte too much from a reader that can read single
+// ones.
 func (g *gzipFrames) end() int64 { return g.counts.at - int64(g.buf.Buffered()) }
 
 func (g *gzipFrames) magic() []byte { return gzipMagic }
@@ -85,7 +86,8 @@ func unexpected(err error) error {
 	return err
 }
 
-// zstdFrames reads the frames of RFC 8878 section 3.1. The lengths of the blocks tell where one ends.
+// zstdFrames reads the frames of RFC 8878 section 3.1. The lengths of the blocks tell where one
+// ends.
 type zstdFrames struct {
 	src     *source
 	decoder *zstd.Decoder
@@ -93,7 +95,8 @@ type zstdFrames struct {
 }
 
 func newZstdFrames(src *source) (*zstdFrames, error) {
-	decoder, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
+	decoder, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1),
+		zstd.WithDecoderLowmem(true),
 		zstd.WithDecoderMaxWindow(zstdWindow))
 	return &zstdFrames{src: src, decoder: decoder}, err
 }

@@ -14,8 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A full disk, as the system reports it: a write that ends early, and then an error. What is there is
-// whole, nothing is counted twice or not at all, and with more room the run goes on from it.
+// A full disk, as the system reports it: a write that ends early, and then an error. What is there
+// is whole, nothing is counted twice or not at all, and with more room the run goes on from it.
 func TestFullDiskLeavesAFileToGoOnFrom(t *testing.T) {
 	const variable = "SONDE_TEST_FULL"
 	if path := os.Getenv(variable); path != "" {
@@ -29,7 +29,8 @@ func TestFullDiskLeavesAFileToGoOnFrom(t *testing.T) {
 			child.Env = append(os.Environ(), variable+"="+path)
 			out, err := child.CombinedOutput()
 			var lines, lost int
-			if _, scanErr := fmt.Sscanf(string(out), "%d %d", &lines, &lost); err != nil || scanErr != nil {
+			if _, scanErr := fmt.Sscanf(string(out), "%d %d", &lines, &lost); err != nil ||
+				scanErr != nil {
 				t.Fatalf("%v: %s", err, out)
 			}
 			text, err := os.ReadFile(path)

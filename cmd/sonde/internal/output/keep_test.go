@@ -124,8 +124,10 @@ func TestBeforeComesFirstAndStopsTheFlush(t *testing.T) {
 		_ = w.add([]byte("b\n"))
 		w.flush()
 		w.mu.Unlock()
-		if err := w.Close(); !errors.Is(err, full) || calls != 3 || w.Lines() != 1 || w.Lost() != 1 {
-			t.Errorf("%v: %v, %d calls, %d lines, %d lost", packing, err, calls, w.Lines(), w.Lost())
+		if err := w.Close(); !errors.Is(err, full) || calls != 3 || w.Lines() != 1 ||
+			w.Lost() != 1 {
+			t.Errorf("%v: %v, %d calls, %d lines, %d lost", packing, err, calls, w.Lines(),
+				w.Lost())
 		}
 		f.Close()
 		text, _ := os.ReadFile(path)
@@ -146,12 +148,14 @@ func TestHeaderIsWrittenFirstAndNotCounted(t *testing.T) {
 		}
 		f.Close()
 		text, _ := os.ReadFile(path)
-		if got := unpacked(t, text, packing); got != "n,url\n1,a\n" || w.Lines() != 1 || w.Lost() != 0 {
+		if got := unpacked(t, text, packing); got != "n,url\n1,a\n" || w.Lines() != 1 ||
+			w.Lost() != 0 {
 			t.Errorf("%q, %d lines, %d lost", got, w.Lines(), w.Lost())
 		}
 	}
 	for room, lines := range map[int]int64{3: 0, 6: 0, 9: 0, 10: 1} {
-		w := NewWriter(&limited{room: room, each: 100, err: errors.New("full")}, Config{Header: "n,url"})
+		w := NewWriter(&limited{room: room, each: 100, err: errors.New("full")},
+			Config{Header: "n,url"})
 		_ = w.Append(line("1,a"))
 		_ = w.Append(line("2,b"))
 		if err := w.Close(); err == nil || w.Lines() != lines || w.Lost() != 2-lines {
@@ -204,7 +208,8 @@ func TestPackingIsTheSuffix(t *testing.T) {
 	}
 }
 
-// What Before keeps of inputs without a line is not left to the clock alone: a kill costs few of them.
+// What Before keeps of inputs without a line is not left to the clock alone: a kill costs few of
+// them.
 func TestManyCallsOfPassCallBefore(t *testing.T) {
 	calls := 0
 	w := NewWriter(io.Discard, Config{Before: func() error { calls++; return nil }})

@@ -42,9 +42,9 @@ func (e *DamageError) Unwrap() error { return e.Err }
 // when that is not whole. The line is valid during the call of each.
 //
 // An error leaves the file as it was. It is a [*DamageError] when each returned one, when a line is
-// longer than 16 MiB, and when a frame is broken that others follow. The memory that is held does not
-// depend on the file's length, nor on what packed it; frames that are longer than those of a [Writer]
-// are read twice.
+// longer than 16 MiB, and when a frame is broken that others follow. The memory that is held does
+// not depend on the file's length, nor on what packed it; frames that are longer than those of a
+// [Writer] are read twice.
 func Recover(file *os.File, packing Packing, each func(line []byte) error) (Recovered, error) {
 	info, err := file.Stat()
 	if err != nil {
@@ -87,7 +87,10 @@ func (s *source) ReadAt(p []byte, off int64) (int, error) {
 	return n, err
 }
 
-func (s *source) from(off int64) *io.SectionReader { return io.NewSectionReader(s, off, s.size-off) }
+func (s *source) from(off int64) *io.SectionReader {
+	return io.NewSectionReader(s, off,
+		s.size-off)
+}
 
 type recovery struct {
 	src   *source

@@ -93,7 +93,8 @@ func unpacked(t *testing.T, text []byte, packing Packing) string {
 }
 
 // recovered runs Recover on the file at path, which is made to hold text, and returns the lines.
-func recovered(t *testing.T, path string, text []byte, packing Packing) (*os.File, Recovered, []string, error) {
+func recovered(t *testing.T, path string, text []byte, packing Packing) (*os.File, Recovered,
+	[]string, error) {
 	t.Helper()
 	if err := os.WriteFile(path, text, 0o600); err != nil {
 		t.Fatal(err)
@@ -268,11 +269,15 @@ func TestRecoverRefusesWhatNoRunWrote(t *testing.T) {
 		{"gzip in .zst", Zstd, string(gz), "byte 0: what begins here is no frame"},
 		{"gzip in a plain name", None, string(gz), "its name does not end in"},
 		{"zstd in a plain name", None, string(zst), "its name does not end in"},
-		{"text behind a frame", Zstd, string(zst) + "{}\n", fmt.Sprintf("byte %d: what begins here", len(zst))},
+		{"text behind a frame", Zstd, string(zst) + "{}\n",
+			fmt.Sprintf("byte %d: what begins here", len(zst))},
 		{"a dictionary", Zstd, "\x28\xb5\x2f\xfd\x21\x07\x00\x01\x00\x00", "needs a dictionary"},
-		{"a window of 1 GiB", Zstd, "\x28\xb5\x2f\xfd\x00\xa0\x01\x00\x00", "needs a dictionary, or a window"},
-		{"a line that is too long", None, strings.Repeat("x", maxLine), "line 1: it is longer than 16 MiB"},
-		{"a frame that is too long", Zstd, string(zst[:20]) + strings.Repeat("\x00", maxTorn), "byte 0: the frame"},
+		{"a window of 1 GiB", Zstd, "\x28\xb5\x2f\xfd\x00\xa0\x01\x00\x00",
+			"needs a dictionary, or a window"},
+		{"a line that is too long", None, strings.Repeat("x", maxLine),
+			"line 1: it is longer than 16 MiB"},
+		{"a frame that is too long", Zstd, string(zst[:20]) + strings.Repeat("\x00", maxTorn),
+			"byte 0: the frame"},
 	} {
 		f, _, _, err := recovered(t, path, []byte(tt.text), tt.packing)
 		f.Close()

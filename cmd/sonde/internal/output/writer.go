@@ -12,9 +12,9 @@ import (
 
 const (
 	flushSize = 64 << 10 // bytes that are worth a system call
-	// packedSize is the text that makes a frame: with its last record hardly more than the 128 KiB of
-	// one block of zstd. Twice the text packs no better, and half of it a twentieth worse. At 600
-	// bytes a record it is 200 records, and those are what a kill costs at most.
+	// packedSize is the text that makes a frame: with its last record hardly more than the 128 KiB
+	// of one block of zstd. Twice the text packs no better, and half of it a twentieth worse. At
+	// 600 bytes a record it is 200 records, and those are what a kill costs at most.
 	packedSize    = 120 << 10
 	flushInterval = 100 * time.Millisecond
 	maxPassed     = 128 // calls of Pass that a kill may cost
@@ -35,18 +35,20 @@ type Config struct {
 	// Packing compresses the text of each flush by itself, as a zstd frame or a gzip member.
 	Packing Packing
 	// Path, if not "", is where the destination was opened. As long as the Writer is open, it makes
-	// sure ten times a second that a regular file is still there. Other destinations it leaves alone.
+	// sure ten times a second that a regular file is still there. Other destinations it leaves
+	// alone.
 	Path string
 	// Header, if not "", is a line that is written before all others, and is not counted.
 	Header string
-	// Before is called before each flush writes, and may be nil. When it returns an error, nothing is
-	// written, and the error is the Writer's. It is called under the Writer's lock: it must not call
-	// the Writer.
+	// Before is called before each flush writes, and may be nil. When it returns an error, nothing
+	// is written, and the error is the Writer's. It is called under the Writer's lock: it must not
+	// call the Writer.
 	//
-	// It is also called ten times a second when there is nothing to write, and after 128 calls of Pass.
+	// It is also called ten times a second when there is nothing to write, and after 128 calls of
+	// Pass.
 	Before func() error
-	// OnError is told the Writer's first error, once, under its lock, and must return at once; it may
-	// be nil.
+	// OnError is told the Writer's first error, once, under its lock, and must return at once; it
+	// may be nil.
 	OnError func(error)
 }
 

@@ -256,7 +256,10 @@ func TestAppendAllocatesNothing(t *testing.T) {
 				_ = w.Append(line(text))
 			}
 			if n := testing.AllocsPerRun(5000, func() {
-				if err := w.Append(func(dst []byte) []byte { return append(dst, text...) }); err != nil {
+				if err := w.Append(func(dst []byte) []byte {
+					return append(dst,
+						text...)
+				}); err != nil {
 					panic(err)
 				}
 			}); n > 0 {

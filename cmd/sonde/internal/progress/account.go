@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// Account says what became of every line of the list that was read. Each number is counted by itself,
-// so that they prove each other.
+// Account says what became of every line of the list that was read. Each number is counted by
+// itself, so that they prove each other.
 type Account struct {
 	Read     int64 `json:"read"`
 	Before   int64 `json:"done_before"` // by the runs that this one goes on from

@@ -54,7 +54,8 @@ func (s Summary) Report(command string) []byte {
 	}
 	inMS := func(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 	for _, row := range s.Tally.spreads() {
-		r.Times[row.name] = Spread{inMS(row.p50), inMS(row.p90), inMS(row.p99), inMS(row.max), row.count}
+		r.Times[row.name] = Spread{inMS(row.p50), inMS(row.p90), inMS(row.p99), inMS(row.max),
+			row.count}
 	}
 	text, err := json.MarshalIndent(r, "", "  ")
 	if err != nil {

@@ -42,7 +42,8 @@ func (s Summary) String() string {
 		s.cost(&b, &c)
 	}
 	fmt.Fprintf(&b, "%s\n", s.Account)
-	fmt.Fprintf(&b, "%s %s written to %s\n", Count(s.Account.Written), plural(s.Account.Written, "record", "records"), Safe(s.Where))
+	fmt.Fprintf(&b, "%s %s written to %s\n", Count(s.Account.Written),
+		plural(s.Account.Written, "record", "records"), Safe(s.Where))
 	return b.String()
 }
 

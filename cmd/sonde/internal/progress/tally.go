@@ -150,8 +150,8 @@ func (t *Tally) record(row int, d time.Duration) {
 	}
 }
 
-// Inputs returns the number of inputs that were added, of those of them whose records were not wanted,
-// and of those that were skipped.
+// Inputs returns the number of inputs that were added, of those of them whose records were not
+// wanted, and of those that were skipped.
 func (t *Tally) Inputs() (done, filtered, brokenOff, notBegun int64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -112,7 +112,8 @@ func BenchmarkTallyAdd(b *testing.B) {
 func TestSummary(t *testing.T) {
 	got := Summary{
 		Tally: sample1(), Elapsed: 10 * time.Second, CPU: 108 * 60 * time.Microsecond, Limit: 1000,
-		Account: Account{Read: 109, Written: 107, Left: 2}, Where: "out\x1b.jsonl", Partial: "interrupted",
+		Account: Account{Read: 109, Written: 107,
+			Left: 2}, Where: "out\x1b.jsonl", Partial: "interrupted",
 	}.String()
 	want := `108 inputs checked in 10s, 11 checks/s, 1 broken off, 2 not begun (interrupted)
   ok                     103   2xx 102   4xx 1

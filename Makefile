@@ -61,4 +61,4 @@ vuln:
 	$(GO) run $(GOVULNCHECK) ./...
 
 clean:
-	rm -rf bin results.jsonl bench.txt .fuzz
+	rm -rf bin results.jsonl results.jsonl.sonde bench.txt .fuzz

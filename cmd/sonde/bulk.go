@@ -67,6 +67,7 @@ type bulk struct {
 	form    *form.Form
 	records sync.Pool // *[]byte: a record as JSON, on its way to its form
 	file    *os.File  // that out writes to
+	report  *os.File  // of --summary-json; nil for none
 	begun   bool      // an earlier run has written to it
 	out     *output.Writer
 	journal *journal.Journal

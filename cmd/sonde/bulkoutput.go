@@ -146,6 +146,9 @@ func (s *bulk) goOn(path string, size int64) error {
 	if err := journal.Check(j.Header(), s.journalHeader()); err != nil {
 		return s.cannotGoOn(err)
 	}
+	if size == 0 { // it was emptied or taken away: there is nothing to read
+		return nil
+	}
 	found, err := output.Recover(s.file, output.PackingOf(s.opt.output), s.doneBefore())
 	if err != nil {
 		return s.cannotRead(err)

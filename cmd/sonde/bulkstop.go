@@ -90,12 +90,8 @@ func (s *bulk) finish(runErr, outErr error) error {
 		s.meter.Printf("%s", strings.TrimRight(sum.String(), "\n"))
 	}
 	end := s.verdict(runErr, outErr)
-	if s.opt.summaryJSON != "" {
-		if err := os.WriteFile(s.opt.summaryJSON, sum.Report(s.name), 0o666); err != nil &&
-			end == nil {
-			end = runtimeError("cannot write to %s: %s; the records are whole", s.opt.summaryJSON,
-				output.Reason(err))
-		}
+	if err := s.writeSummary(sum); err != nil && end == nil {
+		end = err
 	}
 	return end
 }
@@ -133,8 +129,10 @@ func (s *bulk) verdict(runErr, outErr error) error {
 	case errors.Is(cause, errMaxTime):
 		return runtimeError("stopped after %s (--max-time): %s; %s", s.opt.maxTime, account,
 			s.howToGoOn())
+	case listErr != nil && account.Read == 0:
+		return runtimeError("%s", listErr)
 	case listErr != nil:
-		return runtimeError("%s; %s; mend the list behind these lines; %s", listErr, account,
+		return runtimeError("%s; %s; mend the list; %s", listErr, account,
 			s.howToGoOn())
 	case runErr != nil:
 		return runtimeError("the %s broke off: %s; %s; %s", s.name, runErr, account, s.howToGoOn())
@@ -151,11 +149,11 @@ func (s *bulk) verdict(runErr, outErr error) error {
 func (s *bulk) howToGoOn() string {
 	switch {
 	case s.opt.output == output.Stdout:
-		return "it cannot be resumed, for which records must go to a file (-o FILE)"
+		return "to be able to resume a run, write the records to a file (-o FILE)"
 	case !s.form.HasN():
-		return "it cannot be resumed, for which n must be among --fields"
+		return "to be able to resume a run, give n among --fields"
 	case !s.journal.Kept():
-		return "it cannot be resumed, for which records must go to a regular file"
+		return "to be able to resume a run, write the records to a regular file"
 	case s.fromPipe:
 		return "resume it, with the same list on standard input, by: " + commandToGoOn(s.opt.args)
 	}

@@ -151,6 +151,9 @@ func resolve(opt *resolveOptions, std streams) error {
 	if err := s.openOutput(); err != nil {
 		return err
 	}
+	if err := s.openSummary(); err != nil {
+		return err
+	}
 	return s.run(func() error { return s.eng.RunNames(s.ctx, s.targets(), s.emit) })
 }
 

@@ -49,8 +49,9 @@ func newScan(std streams, args []string) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "scan [FILE...]",
 		Short: "Check every URL of a list and write one record each",
-		Long: `Scan checks every input of the FILEs, in order, and writes one JSON record for each, as it is
-finished, to standard output. Without a FILE, or where FILE is -, it reads standard input.
+		Long: `Scan checks every input of the FILEs and writes one JSON record for each, as it is finished, to
+standard output. It reads the list in order; hosts take turns, so that a busy one holds up no other.
+Without a FILE, or where FILE is -, it reads standard input.
 
 An input is a line with a URL, or with a bare host, host:port or host/path, for which http is
 assumed, https when the port is 443. Blank lines and lines that begin with # are no inputs. Files

@@ -75,10 +75,10 @@ func (o *bulkOptions) outputFlags(f *pflag.FlagSet) {
 	f.BoolVar(&o.overwrite, "overwrite", false, "empty FILE first, if it holds something")
 	set(f, &o.format, "format", "", "FORM", "jsonl", oneOf("jsonl", "csv", "text"),
 		"jsonl (for programs), csv (for a spreadsheet), text (for people)")
-	set(f, &o.fields, "fields", "", "LIST", "", parseText,
+	set(f, &o.fields, "fields", "", "LIST", "", parseFields,
 		"these keys of the record alone, such as n,input,status_code,timings_ms.wait")
 	set(f, &o.summaryJSON, "summary-json", "", "FILE", "", parseFileName,
-		"write the counts of the summary to FILE, as JSON")
+		"write the counts of the summary to FILE, as JSON; - is standard output")
 }
 
 func (o *scanOptions) paceFlags(f *pflag.FlagSet) {

@@ -47,6 +47,9 @@ func scan(opt *scanOptions, std streams) error {
 	if err := s.openOutput(); err != nil {
 		return err
 	}
+	if err := s.openSummary(); err != nil {
+		return err
+	}
 	return s.run(s.work)
 }
 

@@ -262,6 +262,13 @@ func parseText(s string) (string, error) {
 	return s, nil
 }
 
+func parseFields(s string) (string, error) {
+	if s == "" {
+		return "", errors.New("it is empty; give keys of the record, such as n,input,status_code, or leave the flag out")
+	}
+	return s, nil
+}
+
 func parseFileName(s string) (string, error) {
 	if s == "" {
 		return "", errors.New("it is empty; give a file, or - for standard output")

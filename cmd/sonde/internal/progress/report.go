@@ -7,6 +7,9 @@ import (
 	"github.com/sondeprobe/sonde/engine"
 )
 
+// ReportStart is what a Report begins with.
+const ReportStart = "{\n  \"command\": "
+
 // Report is the summary for programs.
 type Report struct {
 	Command        string            `json:"command"`

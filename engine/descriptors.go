@@ -4,7 +4,7 @@ package engine
 // connections, resolver sockets, files, and second addresses of a dual-stack name.
 const (
 	checkShare   = 0.8 // for checks in flight,
-	otherUse     = 20  // and this many are not theirs, which counts where there are few
+	otherUse     = 24  // and this many are not theirs, which counts where there are few
 	idleShare    = 0.1 // for idle connections
 	queryShare   = 16  // one in so many for the sockets to one DNS server,
 	leastQueries = 2   // of which A and AAAA want one each

@@ -181,6 +181,7 @@ func (r *race) start(addr netip.AddrPort, underWay bool) (wait time.Duration) {
 		a = r.open(addr)
 	} // else no time was left to ask the target there, for want of what this machine was short of
 	if underWay && sock.Classify(a.err).Local() {
+		r.giveBack(connectKind(a.err))
 		r.short = a
 		r.putOff++
 		return shortWait(r.putOff - 1)

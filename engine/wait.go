@@ -21,12 +21,7 @@ func (c *check) within(d time.Duration) time.Time {
 // backOff waits before something is tried again that this machine was short of. The wait is no time
 // of the target's: the check's deadline moves with it. false means that retries end.
 func (c *check) backOff(kind Kind, attempt int) bool {
-	// Idle connections hold descriptors and memory. Their ports would not come back: a connection that
-	// is closed first keeps its port for a minute (TIME-WAIT), and an idle one may yet serve.
-	c.closeSpent()
-	if kind != KindLocalPortExhausted {
-		c.engine.pool.drop()
-	}
+	c.giveBack(kind)
 	d := shortWait(attempt)
 	// As long as a check may take, and the shortage has not passed: say so.
 	if c.shortage > c.engine.cfg.Timeout {
@@ -46,6 +41,16 @@ func (c *check) backOff(kind Kind, attempt int) bool {
 		return true
 	case <-c.ctx.Done():
 		return false
+	}
+}
+
+// giveBack closes what nobody is using when this machine is short of something.
+func (c *check) giveBack(kind Kind) {
+	c.closeSpent()
+	// Idle connections hold descriptors and memory. Their ports would not come back: a connection that
+	// is closed first keeps its port for a minute (TIME-WAIT), and an idle one may yet serve.
+	if kind != KindLocalPortExhausted {
+		c.engine.pool.drop()
 	}
 }
 

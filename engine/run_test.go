@@ -287,8 +287,10 @@ func TestConcurrencyIsBoundedByTheDescriptorLimit(t *testing.T) {
 		n     int
 		limit uint64
 		want  int
-	}{{1000, 0, 1000}, {1000, 256, 204}, {100, 256, 100}, {1000, 1 << 40, 1000}, {5, 1, 1}, {1000,
-		64, 44}, {1000, 24, 4}, {1000, 10, 1}} {
+	}{
+		{1000, 0, 1000}, {1000, 256, 204}, {100, 256, 100}, {1000, 1 << 40, 1000}, {5, 1, 1},
+		{1000, 64, 40}, {1000, 30, 6}, {1000, 10, 1},
+	} {
 		if got := boundedConcurrency(tc.n, tc.limit); got != tc.want {
 			t.Errorf("%d in flight under %d descriptors: %d, want %d", tc.n, tc.limit, got, tc.want)
 		}

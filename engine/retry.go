@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"math"
 	"math/rand/v2"
 	"strconv"
 	"strings"
@@ -9,6 +10,10 @@ import (
 
 // firstRetry is the longest wait before the second try; it doubles with each further one.
 const firstRetry = time.Second
+
+// keptFailure is how long package resolver keeps a failed look-up: a try before that would get the
+// same from the cache.
+const keptFailure = 5 * time.Second
 
 // Try is one earlier try of a check that was made again.
 type Try struct {
@@ -63,8 +68,12 @@ func (r *run) goesAgain(c *check) bool {
 	// A copy: the results of earlier tries may have been given to RetryOn.
 	j.tries = append(j.tries[:len(j.tries):len(j.tries)], c.res.try())
 	j.attempts = c.res.Attempts
+	wait = max(wait, r.engine.untilRetry(len(j.tries)))
+	if err := c.res.Err; err != nil && err.Phase == PhaseResolve {
+		wait = max(wait, keptFailure)
+	}
 	r.engine.queued.Add(1)
-	r.lanes.later(j, max(wait, r.engine.untilRetry(len(j.tries))))
+	r.lanes.later(j, wait)
 	return true
 }
 
@@ -75,8 +84,9 @@ func (c *check) mayGoAgain() bool {
 	case err != nil && err.Kind.IsFinal():
 		return false
 	case isIdempotent(cfg.Method):
-	case err == nil &&
-		(c.res.StatusCode == 429 || c.res.StatusCode == 503): // not acted upon, says the server
+	case err == nil && c.res.Redirects == 0 &&
+		(c.res.StatusCode == 429 || c.res.StatusCode == 503):
+		// The server says that it has not acted on the request; one before a redirect it has.
 	case err == nil || err.Phase >= PhaseSend || c.res.Redirects > 0:
 		return false // the server may have acted on the request: it must not be sent twice
 	}
@@ -114,7 +124,11 @@ func (c *check) keepRetryAfter() {
 
 func parseRetryAfter(value string, now time.Time) time.Duration {
 	value = strings.TrimSpace(value)
-	if seconds, err := strconv.ParseUint(value, 10, 31); err == nil {
+	if value != "" && strings.Trim(value, "0123456789") == "" {
+		seconds, err := strconv.ParseUint(value, 10, 31)
+		if err != nil { // more than that: whoever asks bounds it
+			seconds = math.MaxInt32
+		}
 		return time.Duration(seconds) * time.Second
 	}
 	if date, ok := parseDate(value); ok {

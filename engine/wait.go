@@ -47,8 +47,8 @@ func (c *check) backOff(kind Kind, attempt int) bool {
 // giveBack closes what nobody is using when this machine is short of something.
 func (c *check) giveBack(kind Kind) {
 	c.closeSpent()
-	// Idle connections hold descriptors and memory. Their ports would not come back: a connection that
-	// is closed first keeps its port for a minute (TIME-WAIT), and an idle one may yet serve.
+	// Idle connections hold descriptors and memory. Their ports would not come back: a connection
+	// that is closed first keeps its port for a minute (TIME-WAIT), and an idle one may yet serve.
 	if kind != KindLocalPortExhausted {
 		c.engine.pool.drop()
 	}

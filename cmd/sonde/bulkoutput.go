@@ -83,11 +83,13 @@ func (s *bulk) openOutput() error {
 			remedy(err, s.opt.concurrency, "give a file that can be written to -o"))
 	}
 	s.file = file
-	if err := s.openJournal(); err != nil {
-		s.closeFile()
-		return err
+	if err = s.enoughFiles(); err == nil {
+		err = s.openJournal()
 	}
-	return s.enoughFiles()
+	if err != nil {
+		s.closeFile()
+	}
+	return err
 }
 
 // openJournal opens what is known of the inputs, beside a file that a run can go on from.
@@ -107,6 +109,12 @@ func (s *bulk) openJournal() error {
 // anew begins a run. What is known of the file's last run goes first: killed in between, no run
 // takes one for the other.
 func (s *bulk) anew(path string) (err error) {
+	if info, err := os.Stat(path); err == nil {
+		isInput := s.list != nil && s.list.Holds(info)
+		if isInput || info.Size() > 0 && !journal.Is(path) {
+			return usageError("%s, where sonde keeps what belongs to the records, is another file; give another name to -o", path)
+		}
+	}
 	if err = os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return runtimeError("cannot remove %s: %s", path, output.Reason(err))
 	}
@@ -133,6 +141,9 @@ func (s *bulk) empty() error {
 // goOn reads what an earlier run has left.
 func (s *bulk) goOn(path string, size int64) error {
 	j, err := journal.Open(path)
+	if err == nil && size == 0 && j.Filtered() == 0 { // nothing was done that is still there
+		return errors.Join(j.Close(), s.anew(path))
+	}
 	if errors.Is(err, fs.ErrNotExist) {
 		if size == 0 {
 			return s.anew(path)
@@ -143,7 +154,11 @@ func (s *bulk) goOn(path string, size int64) error {
 		return s.cannotRead(fmt.Errorf("%s: %w", path, err))
 	}
 	s.journal = j
-	if err := journal.Check(j.Header(), s.journalHeader()); err != nil {
+	now := s.journalHeader()
+	if !j.Stored().Whole { // the rest may come differently packed, or be mended
+		now.Bytes = -1
+	}
+	if err := journal.Check(j.Header(), now); err != nil {
 		return s.cannotGoOn(err)
 	}
 	if size == 0 { // it was emptied or taken away: there is nothing to read

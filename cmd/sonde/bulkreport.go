@@ -65,10 +65,10 @@ func raiseFiles(to int64) string {
 		progress.Count(openFilesLimit()), progress.Count(to), to)
 }
 
-// leastFree is the number of files that a run still opens at the least, once the list and the
-// output are open: its sockets to three DNS servers, a file of the system's that is read again, a
-// connection and another to a second address.
-const leastFree = 10
+// leastFree is the number of files that a run still opens at the least, once the list and the output are
+// open: what lies beside the output, its sockets to three DNS servers, a file of the system's that is
+// read again, a connection and another to a second address.
+const leastFree = 11
 
 // enoughFiles refuses to begin where there would never be a descriptor left for a connection: each
 // check would wait for one until its time is over.

@@ -11,8 +11,8 @@ import (
 	"github.com/sondeprobe/sonde/cmd/sonde/internal/progress"
 )
 
-// openSummary opens the file of --summary-json before the run, so that a slip shows at once and takes
-// away nothing but an earlier summary. It comes after openOutput, whose file it must not be.
+// openSummary opens the file of --summary-json before the run, so that a slip shows at once and
+// takes away nothing but an earlier summary. It comes after openOutput, whose file it must not be.
 func (s *bulk) openSummary() error {
 	name := s.opt.summaryJSON
 	switch {
@@ -80,7 +80,8 @@ func (s *bulk) writeSummary(sum progress.Summary) error {
 		err = errors.Join(err, s.report.Close())
 	}
 	if err != nil {
-		return runtimeError("cannot write to %s: %s; the records are whole", s.opt.summaryJSON, output.Reason(err))
+		return runtimeError("cannot write to %s: %s; the records are whole", s.opt.summaryJSON,
+			output.Reason(err))
 	}
 	return nil
 }

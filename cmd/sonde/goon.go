@@ -44,19 +44,14 @@ func meaningOf(command string, flags *pflag.FlagSet) map[string]string {
 // commandToGoOn is the command line that goes on with the run, as it is typed into a shell.
 func commandToGoOn(args []string) string {
 	words := []string{shellQuote(os.Args[0])}
-	resume := false
 	for _, arg := range args {
-		switch arg {
-		case "--overwrite", "--overwrite=true":
+		name, _, _ := strings.Cut(arg, "=")
+		if name == "--overwrite" || name == "--resume" {
 			continue
-		case "--resume", "--resume=true":
-			resume = true
 		}
 		words = append(words, shellQuote(arg))
 	}
-	if !resume {
-		words = append(words[:2:2], append([]string{"--resume"}, words[2:]...)...)
-	}
+	words = append(words[:2:2], append([]string{"--resume"}, words[2:]...)...)
 	return strings.Join(words, " ")
 }
 

@@ -174,7 +174,8 @@ func TestFirstInterruptFinishesWhatIsInFlight(t *testing.T) {
 				}
 			}
 			if told := p.told.String(); !strings.Contains(told, "4 inputs checked") ||
-				strings.Contains(told, "broken off") || !strings.Contains(told, " not begun (interrupted)\n") ||
+				strings.Contains(told, "broken off") ||
+				!strings.Contains(told, " not begun (interrupted)\n") ||
 				!strings.Contains(told, " left; the rest of the list was not read\n") {
 				t.Errorf("the summary says %s", told)
 			}

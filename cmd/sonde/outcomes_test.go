@@ -74,7 +74,9 @@ func TestCommandToGoOnIsTypedAsItStands(t *testing.T) {
 		want string
 	}{
 		{[]string{"scan", "urls.txt", "-o", "r.jsonl"}, " scan --resume urls.txt -o r.jsonl"},
-		{[]string{"scan", "--overwrite", "-o", "r.jsonl", "--resume"}, " scan -o r.jsonl --resume"},
+		{[]string{"scan", "--overwrite", "-o", "r.jsonl", "--resume"},
+			" scan --resume -o r.jsonl"},
+		{[]string{"scan", "--overwrite=1", "--resume=false", "x"}, " scan --resume x"},
 		{[]string{"scan", "-H", "A: it's", "a b.txt", "", "--", "-x"},
 			` scan --resume -H 'A: it'\''s' 'a b.txt' '' -- -x`},
 		{[]string{"scan", "a;b", "$HOME", "*"}, ` scan --resume 'a;b' '$HOME' '*'`},

@@ -89,7 +89,7 @@ func parseInt(least, most int, example string) func(string) (int, error) {
 
 func parseRate(s string) (float64, error) {
 	rate, err := strconv.ParseFloat(s, 64)
-	if err != nil || math.IsNaN(rate) || math.IsInf(rate, 0) || rate < 0 {
+	if err != nil || math.IsNaN(rate) || math.IsInf(rate, 0) || rate < 0 || rate > 0 && rate < 0.001 {
 		return 0, errors.New("give checks a second, such as 500 or 0.5; 0 is no limit")
 	}
 	return rate, nil

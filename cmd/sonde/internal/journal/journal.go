@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"hash"
+	"io"
+	"os"
 	"sync"
 )
 
@@ -102,6 +104,22 @@ func Open(path string) (*Journal, error) {
 	}
 	return j, nil
 }
+
+// Is reports whether the file at path begins as a journal does, whatever has become of the rest.
+func Is(path string) bool {
+	f, err := os.Open(path)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	start := make([]byte, len(headerStart))
+	_, err = io.ReadFull(f, start)
+	return err == nil && string(start) == headerStart
+}
+
+// Filtered returns the number of inputs that are done although the output does not tell. It must not be
+// called once Lines is.
+func (j *Journal) Filtered() int64 { return j.filtered.Len() }
 
 // Header returns the header, for [Check].
 func (j *Journal) Header() Header { return j.header }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"time"
 )
 
@@ -42,9 +43,8 @@ func createSidecar(path string, h Header, start Position) (*sidecar, error) {
 	text = append(text, make([]byte, 2*pageSize)...)
 	copy(text[s.slotAt(1):], s.encode(1, start))
 
-	temporary := path + ".tmp"
-	if err := writeThrough(temporary, text); err != nil {
-		os.Remove(temporary)
+	temporary, err := writeThrough(path, text)
+	if err != nil {
 		return nil, reason(err)
 	}
 	if err := os.Rename(temporary, path); err != nil {
@@ -67,16 +67,23 @@ func headerText(h Header) ([]byte, error) {
 	return append(text, '\n'), nil
 }
 
-func writeThrough(path string, text []byte) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+// headerStart is what headerText begins with.
+const headerStart = `{"version":`
+
+// writeThrough writes text to a new file beside path, and returns its name.
+func writeThrough(path string, text []byte) (name string, err error) {
+	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*.tmp")
 	if err != nil {
-		return err
+		return "", err
 	}
 	_, err = f.Write(text)
 	if err == nil {
 		err = f.Sync() // before the name, so that the name never leads to less
 	}
-	return errors.Join(err, f.Close())
+	if err = errors.Join(err, f.Close()); err != nil {
+		os.Remove(f.Name())
+	}
+	return f.Name(), err
 }
 
 // openSidecar reads the file but for its pages.

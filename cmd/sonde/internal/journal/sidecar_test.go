@@ -89,8 +89,9 @@ func TestCreateReplacesAndLeavesNothingElse(t *testing.T) {
 		t.Fatal(err)
 	}
 	entries, _ := os.ReadDir(dir)
-	if len(entries) != 1 || reopen(t, path).Stored().Lines != 0 {
-		t.Errorf("the folder holds %v", entries)
+	other, _ := os.ReadFile(path + ".tmp") // is somebody's, and stays
+	if len(entries) != 2 || string(other) != "old" || reopen(t, path).Stored().Lines != 0 {
+		t.Errorf("the folder holds %v, %q", entries, other)
 	}
 	if err := j.Close(); err != nil {
 		t.Fatal(err)

@@ -176,14 +176,3 @@ func TestFewDescriptorsAreEnoughOrRefused(t *testing.T) {
 		})
 	}
 }
-
-// Each check holds a connection to a silent address, and needs another one. Where there is none
-// left for it now, it must not wait for the silence to end: here that would take longer than the
-// test has.
-func TestASecondAddressWaitsForADescriptorOnly(t *testing.T) {
-	t.Parallel()
-	m := newManyNames(t, 100, false, nil)
-	for _, limit := range []int{33, 43} {
-		m.isWell(limit, 100, "--connect-timeout", "1h", "--timeout", "2h")
-	}
-}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/sondeprobe/sonde/engine/internal/sock"
+	"github.com/sondeprobe/sonde/resolver"
 	"github.com/sondeprobe/sonde/wire"
 )
 
@@ -30,6 +31,8 @@ type check struct {
 	clock  clock         // of the current hop
 	addrs  []netip.AddrPort
 	public bool // the hop before was at a public address
+
+	missing resolver.Family // whose answer did not come in time; Any: none
 
 	conn        *conn
 	spent       []*conn // to be closed

@@ -2,18 +2,10 @@ package engine
 
 import (
 	"net/netip"
-	"sync"
-	"time"
 
 	"github.com/sondeprobe/sonde/engine/internal/sock"
+	"github.com/sondeprobe/sonde/resolver"
 )
-
-// staggerDelay is how long an address has before the next one is tried beside it: the Connection
-// Attempt Delay of RFC 8305 section 5.
-const staggerDelay = 250 * time.Millisecond
-
-// maxAddrs is how many addresses of a name are tried.
-const maxAddrs = 8
 
 // attempt is one address, and what came of it.
 type attempt struct {
@@ -86,7 +78,7 @@ func (c *check) connected(got *attempt) {
 
 // dial tries the addresses, one after the other with a delay and then beside each other.
 func (c *check) dial() attempt {
-	if len(c.addrs) == 1 {
+	if len(c.addrs) == 1 && c.missing == resolver.Any {
 		a := c.open(c.addrs[0])
 		if a.err == nil {
 			c.await(&a)
@@ -118,111 +110,4 @@ func (c *check) await(a *attempt) {
 		a.conn.Close()
 		a.conn = nil
 	}
-}
-
-// race is RFC 8305 section 5: the next address starts when the one before has failed, or after the
-// delay. The first that stands wins, the others are closed; their goroutines are gone on return.
-func (c *check) race() attempt {
-	addrs := c.addrs[:min(len(c.addrs), maxAddrs)]
-	r := race{check: c, ended: make(chan attempt, len(addrs))}
-	delay := time.NewTimer(0)
-	defer delay.Stop()
-	var best attempt
-	for begun, done := 0, 0; done < len(addrs) && best.conn == nil; {
-		select {
-		case <-delay.C:
-			if begun == len(addrs) {
-				break
-			}
-			wait := r.start(addrs[begun], begun > done)
-			if r.short.err == nil {
-				begun++
-			}
-			delay.Reset(wait)
-		case a := <-r.ended:
-			done++
-			if a.err == nil {
-				best = a
-				break
-			}
-			best = moreTelling(best, a)
-			delay.Reset(0)
-		case <-c.ctx.Done():
-			best = attempt{addr: addrs[0], err: c.ctx.Err()}
-			done = len(addrs)
-		}
-	}
-	for _, s := range r.opened {
-		if s != best.conn {
-			s.Close()
-		}
-	}
-	r.waits.Wait()
-	return best
-}
-
-// race is the addresses that are tried beside each other.
-type race struct {
-	*check
-	ended  chan attempt // one of each address that was started
-	opened []*sock.Conn
-	waits  sync.WaitGroup
-
-	short  attempt // why the next address was put off, if it was
-	putOff int     // times in a row
-}
-
-// start starts an address, and returns how long it has before the next. While another is under way,
-// an address that this machine is short of a descriptor or a port for is put off: what other checks
-// hold comes free, and the one under way may be silent to its deadline.
-func (r *race) start(addr netip.AddrPort, underWay bool) (wait time.Duration) {
-	a := r.short
-	if a.err == nil || time.Now().Before(r.until) {
-		a = r.open(addr)
-	} // else no time was left to ask the target there, for want of what this machine was short of
-	if underWay && sock.Classify(a.err).Local() {
-		r.giveBack(connectKind(a.err))
-		r.short = a
-		r.putOff++
-		return shortWait(r.putOff - 1)
-	}
-	r.short, r.putOff = attempt{}, 0
-	if a.err != nil {
-		r.ended <- a
-		return staggerDelay
-	}
-	r.opened = append(r.opened, a.conn)
-	a.conn.SetDeadline(r.until)
-	r.waits.Go(func() {
-		a.est, a.err = a.conn.Await()
-		r.ended <- a
-	})
-	return staggerDelay
-}
-
-// moreTelling keeps the failure that says more about the target: a refusal is its word, no route to
-// its other family is only our network. But as long as this machine was short of something, the
-// target has not been asked at every address.
-func moreTelling(a, b attempt) attempt {
-	a.conn, b.conn = nil, nil
-	if a.err == nil || rank(b.err) > rank(a.err) {
-		return b
-	}
-	return a
-}
-
-func rank(err error) int {
-	class := sock.Classify(err)
-	if class.Local() {
-		return 4
-	}
-	switch class {
-	case sock.Refused, sock.Reset:
-		return 3
-	case sock.Timeout, sock.KernelTimeout:
-		return 2
-	case sock.Unreachable:
-		return 1
-	}
-	return 0
 }

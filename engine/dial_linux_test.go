@@ -13,6 +13,7 @@ import (
 
 	"github.com/sondeprobe/sonde/bench/origin"
 	"github.com/sondeprobe/sonde/resolver"
+	"golang.org/x/net/dns/dnsmessage"
 	"golang.org/x/sys/unix"
 )
 
@@ -137,6 +138,51 @@ func TestTheLoserOfARaceIsNotWaitedFor(t *testing.T) {
 	}
 	if d := r.hop.Timings.Total; d > 30*time.Second {
 		t.Errorf("the race took %v", d)
+	}
+}
+
+// The answer of one family is lost, and the address of the other is of no use: the lost one is asked
+// for again, and what it gives is dialled if policy lets it.
+func TestAFamilyThatCameLateIsDialledToo(t *testing.T) {
+	t.Parallel()
+	srv := serve(t, origin.Respond(200, "ok"))
+	refused, release, err := origin.Refused()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer release()
+	four, six := netip.MustParseAddr("127.9.0.4"), netip.MustParseAddr("2001:db8::6")
+	for lost, late := range map[dnsmessage.Type]netip.Addr{dnsmessage.TypeA: four, dnsmessage.TypeAAAA: six} {
+		for _, useless := range []netip.AddrPort{refused, silent(t)} {
+			dns := listenDNS(t, map[string]origin.Name{"x.test": {Addrs: []netip.Addr{four, six}, DropOf: lost, Drop: 1}})
+			cfg := Config{Timeout: 2 * time.Hour, ConnectTimeout: time.Hour,
+				ResolverConfig: resolver.Config{Servers: resolver.At(dns.Addr()), Hosts: "-"},
+				DialAddr: func(ap netip.AddrPort) netip.AddrPort {
+					if ap.Addr() == late {
+						return srv.Addr()
+					}
+					return useless
+				}}
+			r := probe(t, newEngine(t, cfg), "http://x.test/")
+			expect(t, r, KindNone, 200)
+			if r.HostIP != late || dns.Queries("x.test") < 3 {
+				t.Errorf("%v lost: %v, %d questions", lost, r.HostIP, dns.Queries("x.test"))
+			}
+		}
+	}
+	dns := listenDNS(t, map[string]origin.Name{"x.test": {Addrs: []netip.Addr{four, six}, DropOf: dnsmessage.TypeA, Drop: 1}})
+	cfg := Config{ResolverConfig: resolver.Config{Servers: resolver.At(dns.Addr()), Hosts: "-"},
+		DialAddr: func(netip.AddrPort) netip.AddrPort { return refused },
+		Guard: func(ap netip.AddrPort) error {
+			if ap.Addr() == four {
+				return errPrivate
+			}
+			return nil
+		}}
+	r := probe(t, newEngine(t, cfg), "http://x.test/")
+	expect(t, r, KindConnectRefused, 0)
+	if r.HostIP != six {
+		t.Errorf("dialled %v", r.HostIP)
 	}
 }
 

@@ -9,7 +9,7 @@ import (
 // resolve fills addrs with what may be dialled for the request's host.
 func (c *check) resolve() *Error {
 	loc := &c.req.loc
-	c.addrs = c.addrs[:0]
+	c.addrs, c.missing = c.addrs[:0], resolver.Any
 	switch pin, pinned := c.engine.pin(loc); {
 	case pinned:
 		return c.only(pin)
@@ -62,6 +62,7 @@ func (c *check) lookUp() *Error {
 			for _, a := range ans.Addrs {
 				c.addrs = append(c.addrs, netip.AddrPortFrom(a, c.req.loc.port))
 			}
+			c.missing = missing(&ans)
 			return nil
 		}
 		kind := resolveKind(err)
@@ -73,6 +74,22 @@ func (c *check) lookUp() *Error {
 			return c.fail(kind, PhaseResolve, err, "%v", err)
 		}
 	}
+}
+
+// missing returns the family that may have addresses too, for its answer did not come in time, and
+// Any when there is none.
+func missing(ans *resolver.Answer) resolver.Family {
+	switch {
+	case isMissing(&ans.A):
+		return resolver.IPv4
+	case isMissing(&ans.AAAA):
+		return resolver.IPv6
+	}
+	return resolver.Any
+}
+
+func isMissing(o *resolver.FamilyOutcome) bool {
+	return o.Err == resolver.ErrTimeout || o.Err == resolver.ErrLocal
 }
 
 func dnsInfo(ans *resolver.Answer, err error) *DNSInfo {

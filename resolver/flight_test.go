@@ -207,6 +207,24 @@ func TestWhatAHoldCameToIsKept(t *testing.T) {
 	})
 }
 
+// Who asks for the other family alone waits for it as long as a look-up may take.
+func TestWhatAHoldCameToIsNoAnswerForThatFamily(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScripted(t, func(rq *request) {
+			if rq.Question[0].Qtype == dns.TypeA {
+				rq.answer(dns.RcodeSuccess, "a.example. 0 IN A 192.0.2.1")
+			}
+		})
+		r := newTestWith(t, Config{}, usualPace, s)
+		mustLookUp(t, r, "a.example", Any, "192.0.2.1")
+		begin := time.Now()
+		a, err := r.LookUp(t.Context(), "a.example", IPv6, time.Time{})
+		if waited := time.Since(begin); !errors.Is(err, ErrTimeout) || a.Cached || waited != defaultTimeout {
+			t.Errorf("%+v, %v after %v", a, err, waited)
+		}
+	})
+}
+
 func TestNobodyJoinsALookUpThatIsRunningOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var whole atomic.Bool

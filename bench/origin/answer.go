@@ -29,9 +29,9 @@ func (s *DNSServer) reply(msg []byte, overTCP bool) (answer []byte, delay time.D
 	if err != nil {
 		return nil, 0, false
 	}
-	before := s.count(q.key, overTCP)
+	s.count(q.key, overTCP)
 	name := s.cfg.Zone[q.key]
-	if name.Drop < 0 || before < name.Drop {
+	if s.drops(q, &name) {
 		return nil, 0, false
 	}
 	a := s.look(q)

@@ -38,6 +38,8 @@ type Name struct {
 
 	// Drop is the number of questions that are left unanswered; negative means all of them.
 	Drop int
+	// DropOf is the type of the questions that Drop counts, A or AAAA; 0 means all.
+	DropOf dnsmessage.Type
 	// Delay is how long an answer is held back.
 	Delay time.Duration
 	// RCode, if not success, is the whole answer: SERVFAIL, REFUSED, FORMERR, ...
@@ -58,6 +60,7 @@ type DNSServer struct {
 	open       map[*net.TCPConn]struct{} // guarded by mu
 	closed     bool                      // guarded by mu
 	queries    map[string]int            // guarded by mu; by name in lower case
+	dropped    map[string]int            // guarded by mu; likewise
 	tcpQueries int                       // guarded by mu
 }
 
@@ -78,6 +81,7 @@ func ListenDNS(cfg DNSConfig) (*DNSServer, error) {
 		done:    make(chan struct{}),
 		open:    make(map[*net.TCPConn]struct{}),
 		queries: make(map[string]int),
+		dropped: make(map[string]int),
 	}
 	s.running.Go(s.serveUDP)
 	s.running.Go(s.accept)
@@ -226,14 +230,26 @@ func (s *DNSServer) serveTCP(c *net.TCPConn) {
 	}
 }
 
-// count notes a question and reports how many came for that name before it.
-func (s *DNSServer) count(name string, overTCP bool) int {
+// count notes a question.
+func (s *DNSServer) count(name string, overTCP bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	before := s.queries[name]
 	s.queries[name]++
 	if overTCP {
 		s.tcpQueries++
 	}
-	return before
+}
+
+// drops reports whether the question is to be left unanswered.
+func (s *DNSServer) drops(q *query, name *Name) bool {
+	if name.DropOf != 0 && name.DropOf != q.Type {
+		return false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if name.Drop >= 0 && s.dropped[q.key] >= name.Drop {
+		return false
+	}
+	s.dropped[q.key]++
+	return true
 }

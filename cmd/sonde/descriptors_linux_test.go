@@ -4,12 +4,15 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/sondeprobe/sonde/bench/origin"
 )
@@ -24,10 +27,11 @@ type manyNames struct {
 	args []string
 }
 
-// newManyNames makes the list. alter, if not nil, may change what the DNS servers say.
-func newManyNames(t *testing.T, names int, alter alteration) *manyNames {
+// newManyNames makes the list. alter may change what the DNS servers say; without second, IPv6 is
+// silent: every SYN to it is lost.
+func newManyNames(t *testing.T, names int, second bool, alter alteration) *manyNames {
 	t.Helper()
-	port := listenTwice(t)
+	port := listenTwice(t, second)
 	local := []netip.Addr{netip.MustParseAddr("127.0.0.1"), netip.IPv6Loopback()}
 	zone := make(map[string]origin.Name)
 	var list bytes.Buffer
@@ -56,13 +60,19 @@ func newManyNames(t *testing.T, names int, alter alteration) *manyNames {
 }
 
 // listenTwice makes an origin on the same port of both families.
-func listenTwice(t *testing.T) (port uint16) {
+func listenTwice(t *testing.T, second bool) (port uint16) {
 	t.Helper()
 	cfg := origin.Config{Handler: origin.Respond(200, "ok")}
 	for range 100 {
 		port := listen(t, cfg).Addr().Port()
 		cfg := cfg
 		cfg.Addr = netip.AddrPortFrom(netip.IPv6Loopback(), port)
+		if !second {
+			if silentAt(t, cfg.Addr) {
+				return port
+			}
+			continue
+		}
 		if server, err := origin.Listen(cfg); err == nil {
 			t.Cleanup(func() { server.Close() })
 			return port
@@ -70,6 +80,26 @@ func listenTwice(t *testing.T) (port uint16) {
 	}
 	t.Skip("no port is free on 127.0.0.1 and on ::1")
 	return 0
+}
+
+// silentAt makes the address lose every SYN: a listener whose backlog of one is taken.
+func silentAt(t *testing.T, at netip.AddrPort) bool {
+	t.Helper()
+	fd, err := unix.Socket(unix.AF_INET6, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return false
+	}
+	t.Cleanup(func() { unix.Close(fd) })
+	to := &unix.SockaddrInet6{Addr: at.Addr().As16(), Port: int(at.Port())}
+	if unix.Bind(fd, to) != nil || unix.Listen(fd, 0) != nil {
+		return false
+	}
+	taken, err := net.DialTCP("tcp", nil, net.TCPAddrFromAddrPort(at))
+	if err != nil {
+		return false
+	}
+	t.Cleanup(func() { taken.Close() })
+	return true
 }
 
 // run scans the list with so many descriptors, packed, and with retries.
@@ -111,7 +141,7 @@ func (m *manyNames) isWell(limit, names int, args ...string) {
 
 func TestSixtyFourDescriptorsAreEnough(t *testing.T) {
 	t.Parallel()
-	newManyNames(t, 2000, nil).isWell(64, 2000)
+	newManyNames(t, 2000, true, nil).isWell(64, 2000)
 }
 
 // Either there are enough descriptors, and all goes well, or the scan is refused with the number
@@ -125,7 +155,7 @@ func TestFewDescriptorsAreEnoughOrRefused(t *testing.T) {
 	} {
 		t.Run(what, func(t *testing.T) {
 			t.Parallel()
-			m := newManyNames(t, names, alter)
+			m := newManyNames(t, names, true, alter)
 			needed := 0
 			_, _, told := m.run(16, "-q")
 			const says = "sonde: a scan needs %d open files at the least, and the limit is "
@@ -144,5 +174,16 @@ func TestFewDescriptorsAreEnoughOrRefused(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Each check holds a connection to a silent address, and needs another one. Where there is none
+// left for it now, it must not wait for the silence to end: here that would take longer than the
+// test has.
+func TestASecondAddressWaitsForADescriptorOnly(t *testing.T) {
+	t.Parallel()
+	m := newManyNames(t, 100, false, nil)
+	for _, limit := range []int{33, 43} {
+		m.isWell(limit, 100, "--connect-timeout", "1h", "--timeout", "2h")
 	}
 }

@@ -60,7 +60,7 @@ func wantPace(t *testing.T, at []time.Duration, perSecond float64) {
 }
 
 func TestRateIsExactAndEven(t *testing.T) {
-	for _, rate := range []float64{0.5, 3, 70, 997, 20_000} {
+	for _, rate := range []float64{0.5, 3, 70, 997, 5_000} {
 		synctest.Test(t, func(t *testing.T) {
 			n := int(rate*10) + 2
 			_, all := starts(laneRules{limit: 4, rate: rate, window: 100, most: 50}, n, 40,

@@ -72,11 +72,16 @@ func feedBody(t testing.TB, parts [][]byte) (r bodyResult) {
 	return r
 }
 
-// splits yields the ways to cut in: whole, byte by byte, and, for inputs up to
-// 4 KiB, in two at every offset.
+// splits yields the ways to cut in: whole, byte by byte (what is beyond the first
+// 256 KiB in one part), and, for inputs up to 4 KiB, in two at every offset.
 func splits(in []byte) func(func([][]byte) bool) {
 	return func(yield func([][]byte) bool) {
-		if !yield([][]byte{in}) || !yield(slices.Collect(slices.Chunk(in, 1))) {
+		singly := min(len(in), 256<<10)
+		octets := slices.Collect(slices.Chunk(in[:singly], 1))
+		if singly < len(in) {
+			octets = append(octets, in[singly:])
+		}
+		if !yield([][]byte{in}) || !yield(octets) {
 			return
 		}
 		for i := 1; i < len(in) && len(in) <= 4<<10; i++ {

@@ -10,10 +10,11 @@ import (
 // bits from 1<<24.
 type Anomaly uint32
 
-// The deviations that only the cycle can see.
+// The deviations that only the cycle or the parser of inputs can see.
 const (
 	RepeatedLocation Anomaly = 1 << (24 + iota) // several Location fields, all alike
 	Downgrade                                   // a redirect led from https to http
+	InputSpace                                  // a space inside the input's URL, sent as %20
 )
 
 // Names yields the record's names, in bit order, without allocation.
@@ -27,8 +28,11 @@ func (a Anomaly) Names() iter.Seq[string] {
 		if a&RepeatedLocation != 0 && !yield("repeated_location") {
 			return
 		}
-		if a&Downgrade != 0 {
-			yield("downgrade")
+		if a&Downgrade != 0 && !yield("downgrade") {
+			return
+		}
+		if a&InputSpace != 0 {
+			yield("input_space")
 		}
 	}
 }

@@ -75,7 +75,7 @@ func (c *check) begin(ctx context.Context, j job) {
 	hops := c.res.Hops[:0]
 	c.res = Result{N: j.target.N, Input: j.target.Input, Start: time.Now(), Hops: hops,
 		ContentLength: -1,
-		Timings:       notReached(), Attempts: j.attempts, Tries: j.tries}
+		Timings:       notReached(), Anomalies: j.anomalies, Attempts: j.attempts, Tries: j.tries}
 	c.ctx, c.job = ctx, j
 	c.deadline = c.res.Start.Add(c.engine.cfg.Timeout)
 	c.sent = c.sent[:0]

@@ -17,7 +17,7 @@ import (
 func runOn(t *testing.T, ctx context.Context, c *check, url string) {
 	t.Helper()
 	j := job{target: Target{Input: url}}
-	j.loc, j.err = parseInput(url)
+	j.loc, _, j.err = parseInput(url)
 	c.begin(ctx, j)
 	c.run()
 }

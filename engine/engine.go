@@ -163,13 +163,13 @@ func basic(user string) string {
 func (e *Engine) Concurrency() int { return e.cfg.Concurrency }
 
 // ParseTarget returns the normalised URL that an input line means, without userinfo and fragment,
-// as a check would request it first.
-func (e *Engine) ParseTarget(input string) (string, *Error) {
-	loc, err := parseInput(input)
+// as a check would request it first, and the anomaly of the line: InputSpace, or none.
+func (e *Engine) ParseTarget(input string) (url string, anomalies Anomaly, err *Error) {
+	loc, anomalies, err := parseInput(input)
 	if err != nil {
-		return "", err
+		return "", 0, err
 	}
-	return loc.url, nil
+	return loc.url, anomalies, nil
 }
 
 // Check probes one target and returns its result, which is the caller's. It runs in the calling
@@ -178,7 +178,7 @@ func (e *Engine) ParseTarget(input string) (string, *Error) {
 func (e *Engine) Check(ctx context.Context, t Target) *Result {
 	c := e.checks.Get().(*check)
 	j := job{target: t}
-	j.loc, j.err = parseInput(t.Input)
+	j.loc, j.anomalies, j.err = parseInput(t.Input)
 	if j.err == nil && !e.enter() {
 		j.err = fault(KindLocalCanceled, PhaseNone, ErrClosed, "the engine was closed")
 	} else if j.err == nil {

@@ -9,31 +9,70 @@ import (
 // maxInput is the longest input line that is parsed, in bytes.
 const maxInput = 64 << 10
 
-// parseInput reads an input line: a URL, or a bare host, host:port or host/path.
-func parseInput(line string) (location, *Error) {
+// parseInput reads an input line: a URL, or a bare host, host:port or host/path, with what may
+// stand behind it on the line. The only anomaly is InputSpace.
+func parseInput(line string) (location, Anomaly, *Error) {
 	if len(line) > maxInput {
-		return location{}, fault(KindInputTooLong, PhaseNone, nil, "the line is longer than %d bytes", maxInput)
+		return location{}, 0, fault(KindInputTooLong, PhaseNone, nil, "the line is longer than %d bytes", maxInput)
 	}
-	// Where files were joined, a line can begin with a byte order mark. Left there, it would make a host of
-	// the scheme.
-	raw := trimInput(strings.TrimPrefix(line, "\ufeff"))
-	bare := !hasScheme(raw)
-	if bare {
-		raw = "http://" + raw
+	raw := urlOf(line)
+	var anomalies Anomaly
+	if space := strings.IndexByte(raw, ' '); space >= 0 {
+		if isSecondURL(raw[space:]) {
+			return location{}, 0, fault(KindInputInvalidURL, PhaseNone, nil,
+				"%s has two URLs on one line; put each on a line of its own", quote(redact(line)))
+		}
+		anomalies = InputSpace
 	}
-	loc, err := parseLocation(raw)
-	if err == nil && bare && loc.port == 443 {
-		loc, err = parseLocation("https" + raw[len("http"):])
+	loc, err := parseURL(raw)
+	if err != nil {
+		return loc, 0, inputFault(line, err)
 	}
+	return loc, anomalies, nil
+}
+
+// parseURL reads what a line has of a URL.
+func parseURL(raw string) (location, error) {
+	if hasScheme(raw) {
+		return parseLocation(raw)
+	}
+	loc, err := parseLocation("http://" + raw)
+	if err == nil && loc.port == 443 {
+		return parseLocation("https://" + raw)
+	}
+	return loc, err
+}
+
+// inputFault says why a line is not the URL of something to check.
+func inputFault(line string, err error) *Error {
 	switch {
-	case err == nil:
-		return loc, nil
 	case errors.Is(err, errScheme):
-		return loc, fault(KindInputUnsupportedScheme, PhaseNone, err, "%s is neither http nor https", quote(redact(line)))
+		return fault(KindInputUnsupportedScheme, PhaseNone, err, "%s is neither http nor https", quote(redact(line)))
 	case errors.Is(err, errPort0):
-		return loc, fault(KindInputBlockedPort, PhaseNone, err, "%s: %v", quote(redact(line)), err)
+		return fault(KindInputBlockedPort, PhaseNone, err, "%s: %v", quote(redact(line)), err)
 	}
-	return loc, fault(KindInputInvalidURL, PhaseNone, err, "%s is not a URL", quote(redact(line)))
+	return fault(KindInputInvalidURL, PhaseNone, err, "%s is not a URL", quote(redact(line)))
+}
+
+// urlOf returns the URL on an input line: without the white space around it, what is behind a tab,
+// which is another column, and a comment, which begins with " #".
+func urlOf(line string) string {
+	// Where files were joined, a line can begin with a byte order mark. Left there, it would make a
+	// host of the scheme.
+	url := trimControls(strings.TrimPrefix(line, "\ufeff"))
+	url, _, _ = strings.Cut(url, "\t")
+	url, _, _ = strings.Cut(url, " #")
+	return trimInput(url)
+}
+
+// isSecondURL reports whether another URL begins at one of the spaces in s.
+func isSecondURL(s string) bool {
+	for rest := range strings.SplitSeq(s, " ") {
+		if _, behind, _ := strings.Cut(rest, ":"); strings.HasPrefix(behind, "//") && hasScheme(rest) {
+			return true
+		}
+	}
+	return false
 }
 
 // redact hides what may be credentials in a line that an error quotes: all between the scheme and the
@@ -60,11 +99,15 @@ func redact(line string) string {
 // trimInput drops what the URL standard drops before it reads a URL: C0 controls and spaces around
 // it, and then tabs and line ends inside it.
 func trimInput(s string) string {
-	s = strings.TrimFunc(s, func(r rune) bool { return r <= ' ' })
+	s = trimControls(s)
 	if strings.ContainsAny(s, "\t\n\r") {
 		s = tabs.Replace(s)
 	}
 	return s
+}
+
+func trimControls(s string) string {
+	return strings.TrimFunc(s, func(r rune) bool { return r <= ' ' })
 }
 
 var tabs = strings.NewReplacer("\t", "", "\n", "", "\r", "")

@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -26,6 +27,7 @@ type inputVector struct {
 	Host        string         // the Host field; "" for what URL says
 	RequestLine string         `json:"request_line"` // "" for what URL says
 	Error       string         // the sentence; "" for any
+	Anomalies   []string
 }
 
 func inputVectors(t testing.TB) []inputVector {
@@ -43,7 +45,7 @@ func inputVectors(t testing.TB) []inputVector {
 
 func TestInputLines(t *testing.T) {
 	for _, v := range inputVectors(t) {
-		loc, err := parseInput(string(v.In))
+		loc, anomalies, err := parseInput(string(v.In))
 		if err != nil {
 			v.checkFault(t, err)
 			continue
@@ -51,6 +53,9 @@ func TestInputLines(t *testing.T) {
 		if loc.url != string(v.URL) || loc.user != string(v.User) || v.FinalURL != "" && loc.url+loc.fragment != v.FinalURL {
 			t.Errorf("%s: %.80q gives %.80q, fragment %q, user %.80q, want %.80q, user %.80q", v.Name, v.In, loc.url, loc.fragment,
 				loc.user, v.URL, v.User)
+		}
+		if got := slices.Collect(anomalies.Names()); !slices.Equal(got, v.Anomalies) {
+			t.Errorf("%s: %.80q has the anomalies %v, want %v", v.Name, v.In, got, v.Anomalies)
 		}
 		sendable(t, &loc)
 		if len(v.In) <= maxLocation { // the reference takes time in the square of the length
@@ -334,10 +339,10 @@ func FuzzInputLine(f *testing.F) {
 			return
 		}
 		const mark = "p4s5w0rd"
-		if _, err := parseInput(withMark(line, mark)); err != nil && !strings.Contains(line, mark) && strings.Contains(err.Text, mark) {
+		if _, _, err := parseInput(withMark(line, mark)); err != nil && !strings.Contains(line, mark) && strings.Contains(err.Text, mark) {
 			t.Errorf("%q shows what stands before the at-sign", err.Text)
 		}
-		loc, err := parseInput(line)
+		loc, _, err := parseInput(line)
 		if err != nil {
 			if !err.Kind.IsInput() {
 				t.Errorf("%v: %q", err.Kind, err.Text)
@@ -346,7 +351,7 @@ func FuzzInputLine(f *testing.F) {
 			return
 		}
 		sendable(t, &loc)
-		if again, err := parseInput(loc.url); err != nil || again.url != loc.url {
+		if again, _, err := parseInput(loc.url); err != nil || again.url != loc.url {
 			t.Errorf("%q gives %q, and that %q, %v", line, loc.url, again.url, err)
 		}
 	})

@@ -184,7 +184,7 @@ func nameOf(input string) (string, *Error) {
 	if addr, err := netip.ParseAddr(input); err == nil {
 		return addr.String(), nil
 	}
-	loc, err := parseInput(input)
+	loc, _, err := parseInput(input)
 	switch {
 	case err != nil && (err.Kind == KindInputInvalidURL || err.Kind == KindInputUnsupportedScheme):
 		return "", fault(err.Kind, PhaseNone, err, "%s is neither a name nor a URL with one", quote(redact(input)))

@@ -468,7 +468,7 @@ func TestNoAllocs(t *testing.T) {
 			mustHold(!ok)
 		}},
 		{"parseInput", func() {
-			loc, err := parseInput("https://www.example.com/a")
+			loc, _, err := parseInput("https://www.example.com/a")
 			mustHold(err == nil && loc.port == 443)
 		}},
 		{"sameOrigin", func() { mustHold(base.sameOrigin(&base)) }},

@@ -52,6 +52,8 @@ type job struct {
 	err    *Error
 	check  *check // nil for a target
 
+	anomalies Anomaly // of the input
+
 	tries    []Try // that the target has had
 	attempts int   // requests that were tried in them
 }
@@ -118,7 +120,7 @@ func (e *Engine) laneRules() laneRules {
 func (r *run) dispatch(targets iter.Seq[Target]) {
 	for t := range targets {
 		j := job{target: t}
-		j.loc, j.err = parseInput(t.Input)
+		j.loc, j.anomalies, j.err = parseInput(t.Input)
 		r.jobs.Add(1)
 		r.engine.queued.Add(1)
 		r.lanes.add(j)

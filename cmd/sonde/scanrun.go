@@ -107,11 +107,11 @@ func (s *scanRun) emit(r *engine.Result) {
 func (s *scanRun) dryRun() {
 	for target := range s.targets() {
 		r := &engine.Result{N: target.N, Input: target.Input}
-		url, err := s.eng.ParseTarget(target.Input)
+		url, anomalies, err := s.eng.ParseTarget(target.Input)
 		if err != nil {
 			r.Failed, r.Err = true, err
 		}
-		r.URL = url
+		r.URL, r.Anomalies = url, anomalies
 		s.emit(r)
 	}
 }

@@ -24,28 +24,30 @@ var errUTF16 = errors.New("it is UTF-16 text; convert it to UTF-8 first, for exa
 // for concurrent use.
 type Scanner struct {
 	r       *bufio.Reader
+	end     byte // of a line: LF, or CR in a text that has no LF
 	started bool
 	offset  int64
 }
 
 // NewScanner returns a Scanner of the text in r.
 func NewScanner(r io.Reader) *Scanner {
-	return &Scanner{r: bufio.NewReaderSize(r, lineBuffer)}
+	return &Scanner{r: bufio.NewReaderSize(r, lineBuffer), end: '\n'}
 }
 
 // Offset returns the number of bytes of text up to the end of the line that Next returned last, with
 // what was passed over: at the end, all of them.
 func (s *Scanner) Offset() int64 { return s.offset }
 
-// Next returns the next input line, without its line end: LF, CRLF, or the end of the text. The
-// error is io.EOF at the end, or what the reader returned; a line that the reader broke off in is
-// not given, because half a URL is another URL.
+// Next returns the next input line, without its line end: LF, CRLF, or the end of the text; CR in a
+// text that has one and no LF in its first 64 KiB. The error is io.EOF at the end, or what the reader
+// returned; a line that the reader broke off in is not given, because half a URL is another URL.
 func (s *Scanner) Next() (string, error) {
 	if !s.started {
 		s.started = true
 		if err := s.skipMark(); err != nil {
 			return "", err
 		}
+		s.findEnd()
 	}
 	for {
 		line, err := s.line()
@@ -72,9 +74,26 @@ func (s *Scanner) skipMark() error {
 	return nil
 }
 
+// findEnd finds out what ends a line. It waits for no more than the first one, or 64 KiB.
+func (s *Scanner) findEnd() {
+	var text []byte
+	for err := error(nil); err == nil; {
+		seen := len(text)
+		if _, err = s.r.Peek(seen + 1); err == nil {
+			text, _ = s.r.Peek(s.r.Buffered())
+		}
+		if bytes.IndexByte(text[seen:], '\n') >= 0 {
+			return
+		}
+	}
+	if i := bytes.IndexByte(text, '\r'); i >= 0 && i < len(text)-1 { // the last may be half of CRLF
+		s.end = '\r'
+	}
+}
+
 // line reads one line; "" when it is no input.
 func (s *Scanner) line() (string, error) {
-	raw, err := s.r.ReadSlice('\n')
+	raw, err := s.r.ReadSlice(s.end)
 	s.offset += int64(len(raw))
 	switch {
 	case errors.Is(err, bufio.ErrBufferFull):
@@ -86,8 +105,10 @@ func (s *Scanner) line() (string, error) {
 	case err != nil:
 		return "", err
 	}
-	raw = bytes.TrimSuffix(raw, []byte{'\n'})
-	raw = bytes.TrimSuffix(raw, []byte{'\r'})
+	raw = bytes.TrimSuffix(raw, []byte{s.end})
+	if s.end == '\n' {
+		raw = bytes.TrimSuffix(raw, []byte{'\r'})
+	}
 	if len(raw) > MaxLine {
 		return s.longLine(raw, true)
 	}
@@ -116,7 +137,7 @@ func (s *Scanner) longLine(start []byte, whole bool) (string, error) {
 func (s *Scanner) skipLine() (blank bool, err error) {
 	blank = true
 	for {
-		chunk, err := s.r.ReadSlice('\n')
+		chunk, err := s.r.ReadSlice(s.end)
 		s.offset += int64(len(chunk))
 		blank = blank && isBlank(chunk)
 		switch {

@@ -28,9 +28,14 @@ func scanAll(r io.Reader) ([]string, error) {
 // slowLines is the rule that Scanner must agree with, on a text that is all there.
 func slowLines(text string) []string {
 	text = strings.TrimPrefix(text, "\ufeff")
+	start := text[:min(len(text), MaxLine+2)]
+	end, before := "\n", "\r"
+	if !strings.Contains(start, "\n") && strings.Contains(strings.TrimSuffix(start, "\r"), "\r") {
+		end, before = "\r", ""
+	}
 	var lines []string
-	for line := range strings.SplitSeq(text, "\n") {
-		line = strings.TrimSuffix(line, "\r")
+	for line := range strings.SplitSeq(text, end) {
+		line = strings.TrimSuffix(line, before)
 		held := line
 		if len(line) > MaxLine {
 			held = line[:MaxLine+1]
@@ -59,6 +64,11 @@ func TestLines(t *testing.T) {
 		{"CRLF", "a\r\nb\r\n", []string{"a", "b"}},
 		{"only one CR belongs to the line end", "a\r\r\n", []string{"a\r"}},
 		{"CR inside stays", "a\rb\n", []string{"a\rb"}},
+		{"CR alone", "a\rb\r\rc", []string{"a", "b", "c"}},
+		{"CR alone, with a mark and comments", "\xef\xbb\xbf# a\r b\r#c\r", []string{" b"}},
+		{"CR alone and too long", long + "yz\rb\r", []string{long + "y"}},
+		{"CR alone, then LF", "a\r" + long + "\r\n\rb\nc", []string{"a", long, "b\nc"}},
+		{"a late CR", "a\nb\rc\r", []string{"a", "b\rc"}},
 		{"blank lines and comments", "\n \t\r\n# c\n  # d\na\n\n#", []string{"a"}},
 		{"no comment in the middle", "http://a/#f\n", []string{"http://a/#f"}},
 		{"white space stays", "  a \n", []string{"  a "}},

@@ -32,6 +32,7 @@ func (s Summary) String() string {
 
 	s.headline(&b, &c)
 	s.outcomes(&b, &c)
+	spaced(&b, &c)
 	kinds(&b, "errors by kind", &c, func(k engine.Kind) bool { return !k.IsLocal() })
 	kinds(&b, "shortages of this machine, which say nothing about the targets", &c, engine.Kind.IsLocal)
 	if c.Heard == 0 && s.Tally.work == Names && c.Kinds[engine.KindResolveTimeout]+c.Kinds[engine.KindResolveUnreachable] > 0 {
@@ -89,6 +90,22 @@ func (s Summary) outcomes(b *strings.Builder, c *counts) {
 	if c.ExpectMissing > 0 {
 		fmt.Fprintf(b, "  %-16s%10s   of those that are ok\n", "text not found", Count(c.ExpectMissing))
 	}
+}
+
+// longestExample is the number of characters that are shown of an input.
+const longestExample = 60
+
+// spaced tells of lines that may hold more than a URL.
+func spaced(b *strings.Builder, c *counts) {
+	if c.Spaced == 0 {
+		return
+	}
+	example := Safe(c.SpacedExample)
+	if len(example) > longestExample {
+		example = example[:longestExample] + "..."
+	}
+	fmt.Fprintf(b, "%s %s a space inside, which is sent as %%20, for example: %s\n", Count(c.Spaced),
+		plural(c.Spaced, "input has", "inputs have"), example)
 }
 
 // mostKinds is the number of error kinds that are listed; the records have all.

@@ -1,6 +1,7 @@
 package progress
 
 import (
+	"strings"
 	"sync"
 	"time"
 
@@ -56,7 +57,9 @@ type counts struct {
 	Kinds          [256]int64 // RedirectErrors and Failed, by engine.Kind
 	ExpectMissing  int64      // final responses without the expected text
 	PeakInFlight   int64
-	Heard          int64 // names that a DNS server said something about
+	Heard          int64  // names that a DNS server said something about
+	Spaced         int64  // inputs with engine.InputSpace
+	SpacedExample  string // the URL of one of them, without userinfo
 }
 
 // NewTally returns an empty Tally.
@@ -74,6 +77,11 @@ func (t *Tally) Add(r *engine.Result, inFlight int64) {
 	defer t.mu.Unlock()
 	t.Done++
 	t.PeakInFlight = max(t.PeakInFlight, inFlight)
+	if r.Anomalies&engine.InputSpace != 0 {
+		if t.Spaced++; t.Spaced == 1 {
+			t.SpacedExample = strings.Clone(r.URL)
+		}
+	}
 	switch {
 	case !r.Failed:
 		t.Answered++

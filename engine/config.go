@@ -2,6 +2,7 @@ package engine
 
 import (
 	"crypto/x509"
+	"fmt"
 	"net/netip"
 	"runtime/debug"
 	"time"
@@ -163,6 +164,32 @@ func (c Config) withDefaults() Config {
 	c.MaxIdle = orDefault(c.MaxIdle, defaultMaxIdle)
 	c.IdleTimeout = orDefault(c.IdleTimeout, defaultIdleTimeout)
 	return c
+}
+
+// refuseNegative returns an error for the first field that has to be positive, or 0, and is not.
+func (c *Config) refuseNegative() error {
+	for _, f := range []struct {
+		name     string
+		value    any
+		negative bool
+	}{
+		{"Concurrency", c.Concurrency, c.Concurrency < 0},
+		{"Rate", c.Rate, !(c.Rate >= 0)}, // NaN as well
+		{"HostRate", c.HostRate, !(c.HostRate >= 0)},
+		{"Retries", c.Retries, c.Retries < 0},
+		{"RetryMaxWait", c.RetryMaxWait, c.RetryMaxWait < 0},
+		{"Timeout", c.Timeout, c.Timeout < 0},
+		{"ResolveTimeout", c.ResolveTimeout, c.ResolveTimeout < 0},
+		{"ConnectTimeout", c.ConnectTimeout, c.ConnectTimeout < 0},
+		{"TLSTimeout", c.TLSTimeout, c.TLSTimeout < 0},
+		{"HeadTimeout", c.HeadTimeout, c.HeadTimeout < 0},
+		{"IdleTimeout", c.IdleTimeout, c.IdleTimeout < 0},
+	} {
+		if f.negative {
+			return fmt.Errorf("engine: %s cannot be %v", f.name, f.value)
+		}
+	}
+	return nil
 }
 
 func orDefault[T comparable](v, def T) T {

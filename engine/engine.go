@@ -59,15 +59,8 @@ func New(cfg Config) (*Engine, error) {
 	if err := e.prepareHeader(); err != nil {
 		return nil, err
 	}
-	if cfg.Concurrency < 0 {
-		return nil, fmt.Errorf("engine: Concurrency %d is negative", cfg.Concurrency)
-	}
-	if cfg.Rate < 0 || cfg.HostRate < 0 || cfg.Retries < 0 {
-		return nil, errors.New("engine: Rate, HostRate and Retries cannot be negative")
-	}
-	if least := min(cfg.RetryMaxWait, cfg.Timeout, cfg.ResolveTimeout, cfg.ConnectTimeout,
-		cfg.TLSTimeout, cfg.HeadTimeout, cfg.IdleTimeout); least < 0 {
-		return nil, fmt.Errorf("engine: a timeout of %v is negative", least)
+	if err := cfg.refuseNegative(); err != nil {
+		return nil, err
 	}
 	if err := ownAddress(cfg.Source); err != nil {
 		return nil, err
@@ -78,7 +71,7 @@ func New(cfg Config) (*Engine, error) {
 		cfg.ResolverConfig.Timeout = orDefault(cfg.ResolverConfig.Timeout, min(cfg.ResolveTimeout, cfg.Timeout))
 		r, err := resolver.New(cfg.ResolverConfig)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("engine: ResolverConfig: %w", err)
 		}
 		e.resolver = r
 	}
@@ -113,7 +106,7 @@ func (e *Engine) prepareHeader() error {
 			e.hostLine = f.Value
 			continue
 		case "connection":
-			return errors.New("engine: the Connection field is the engine's own; remove it from Header")
+			return errors.New("engine: Header has Connection, a field that is the engine's own")
 		case "user-agent":
 			agent = true
 		case "accept":
@@ -139,7 +132,7 @@ func (e *Engine) prepareHeader() error {
 		probe.Host = e.hostLine
 	}
 	if _, err := wire.AppendRequest(nil, &probe); err != nil {
-		return fmt.Errorf("engine: cannot send this method or header: %w", err)
+		return fmt.Errorf("engine: Method, UserAgent or Header cannot be sent: %w", err)
 	}
 	return nil
 }

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"strconv"
 	"strings"
+
+	"github.com/agnivade/levenshtein"
 )
 
 // maxInput is the longest input line that is parsed, in bytes.
@@ -26,15 +28,23 @@ func parseInput(line string) (location, Anomaly, *Error) {
 	}
 	loc, err := parseURL(raw)
 	if err != nil {
-		return loc, 0, inputFault(line, err)
+		return loc, 0, inputFault(line, raw, err)
 	}
 	return loc, anomalies, nil
 }
+
+// errColon is "https//host", which would be a path of the host "https".
+var errColon = errors.New("no colon behind the scheme")
 
 // parseURL reads what a line has of a URL.
 func parseURL(raw string) (location, error) {
 	if hasScheme(raw) {
 		return parseLocation(raw)
+	}
+	for _, start := range [...]string{"http//", "https//"} {
+		if len(raw) >= len(start) && strings.EqualFold(raw[:len(start)], start) {
+			return location{}, errColon
+		}
 	}
 	loc, err := parseLocation("http://" + raw)
 	if err == nil && loc.port == 443 {
@@ -43,15 +53,46 @@ func parseURL(raw string) (location, error) {
 	return loc, err
 }
 
-// inputFault says why a line is not the URL of something to check.
-func inputFault(line string, err error) *Error {
+// inputFault says why a line is not the URL of something to check. raw is the URL on it.
+func inputFault(line, raw string, err error) *Error {
+	shown := quote(redact(line))
 	switch {
 	case errors.Is(err, errScheme):
-		return fault(KindInputUnsupportedScheme, PhaseNone, err, "%s is neither http nor https", quote(redact(line)))
+		return fault(KindInputUnsupportedScheme, PhaseNone, err, "%s is neither http nor https%s", shown, didYouMean(raw))
 	case errors.Is(err, errPort0):
-		return fault(KindInputBlockedPort, PhaseNone, err, "%s: %v", quote(redact(line)), err)
+		return fault(KindInputBlockedPort, PhaseNone, err, "%s: %v", shown, err)
+	case errors.Is(err, errColon):
+		return fault(KindInputInvalidURL, PhaseNone, err, "%s has no colon behind its scheme; write https://host/", shown)
+	case isPortOver(raw):
+		return fault(KindInputInvalidURL, PhaseNone, err, "%s has a port over 65535", shown)
 	}
-	return fault(KindInputInvalidURL, PhaseNone, err, "%s is not a URL", quote(redact(line)))
+	return fault(KindInputInvalidURL, PhaseNone, err, "%s is not a URL", shown)
+}
+
+// didYouMean asks for http or https where the scheme is one letter away from it.
+func didYouMean(raw string) string {
+	scheme, _, _ := strings.Cut(strings.ToLower(raw), "://")
+	for _, known := range [...]string{"http", "https"} {
+		if len(scheme) <= len("https")+1 && levenshtein.ComputeDistance(scheme, known) == 1 {
+			return "; did you mean " + known + "://?"
+		}
+	}
+	return ""
+}
+
+// isPortOver reports whether a URL that is none has a port of digits that is too large.
+func isPortOver(raw string) bool {
+	if _, behind, ok := strings.Cut(raw, "://"); ok {
+		raw = behind
+	}
+	if end := strings.IndexAny(raw, `/?#\`); end >= 0 {
+		raw = raw[:end]
+	}
+	port := strings.TrimLeft(raw[strings.LastIndexByte(raw, ':')+1:], "0")
+	if len(port) == len(raw) || strings.Trim(port, "0123456789") != "" {
+		return false
+	}
+	return len(port) > 5 || len(port) == 5 && port > "65535"
 }
 
 // urlOf returns the URL on an input line: without the white space around it, what is behind a tab,

@@ -68,6 +68,9 @@ func (c *check) redirect() (more bool, failed *Error) {
 	if !isRedirect(status) || c.engine.cfg.NoFollow {
 		return false, nil
 	}
+	if c.engine.cfg.MaxRedirects == 0 {
+		return false, c.misdirected(KindRedirectTooMany, nil, "where no redirection is allowed")
+	}
 	if c.res.Redirects >= c.engine.cfg.MaxRedirects {
 		return false, c.misdirected(KindRedirectTooMany, nil, "after %d redirections, one too many", c.res.Redirects)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"math"
 	"net/netip"
 	"runtime"
 	"strconv"
@@ -308,17 +309,31 @@ func TestIdleConnectionsAreBoundedByTheDescriptorLimit(t *testing.T) {
 }
 
 func TestNewRefusesWhatCannotBeSent(t *testing.T) {
-	for _, cfg := range []Config{
-		{Method: "GE T"}, {Header: []HeaderField{{Name: "A", Value: "b\r\nC: d"}}}, {Header: []HeaderField{{Name: "Connection", Value: "x"}}},
-		{Header: []HeaderField{{Name: "Content-Length", Value: "1"}}}, {UserAgent: "a\nb"}, {Concurrency: -1},
-		{Timeout: -1}, {ResolveTimeout: -1}, {ConnectTimeout: -1}, {TLSTimeout: -1}, {HeadTimeout: -1}, {IdleTimeout: -1},
-		{Header: []HeaderField{{Name: "Host", Value: "a b"}}}, {Source: netip.MustParseAddr("192.0.2.1")},
+	for _, tc := range []struct {
+		field string
+		cfg   Config
+	}{
+		{"Method, UserAgent or Header", Config{Method: "GE T"}},
+		{"Method, UserAgent or Header", Config{Header: []HeaderField{{Name: "A", Value: "b\r\nC: d"}}}},
+		{"Header", Config{Header: []HeaderField{{Name: "Connection", Value: "x"}}}},
+		{"Method, UserAgent or Header", Config{Header: []HeaderField{{Name: "Content-Length", Value: "1"}}}},
+		{"Method, UserAgent or Header", Config{Header: []HeaderField{{Name: "Host", Value: "a b"}}}},
+		{"Method, UserAgent or Header", Config{UserAgent: "a\nb"}},
+		{"Concurrency", Config{Concurrency: -1}}, {"Retries", Config{Retries: -1}},
+		{"Rate", Config{Rate: -0.5}}, {"HostRate", Config{HostRate: math.NaN()}},
+		{"Timeout", Config{Timeout: -1}}, {"ResolveTimeout", Config{ResolveTimeout: -1}},
+		{"ConnectTimeout", Config{ConnectTimeout: -1}}, {"TLSTimeout", Config{TLSTimeout: -1}},
+		{"HeadTimeout", Config{HeadTimeout: -1}}, {"IdleTimeout", Config{IdleTimeout: -1}},
+		{"RetryMaxWait", Config{RetryMaxWait: -1}},
+		{"Source", Config{Source: netip.MustParseAddr("192.0.2.1")}},
+		{"ResolverConfig", Config{ResolverConfig: resolver.Config{
+			Servers: resolver.At(netip.MustParseAddrPort("127.0.0.1:53")), Source: netip.IPv6Loopback()}}},
 	} {
-		if e, err := New(cfg); err == nil {
+		if e, err := New(tc.cfg); err == nil {
 			e.Close()
-			t.Errorf("New took %+v", cfg)
-		} else if !strings.HasPrefix(err.Error(), "engine: ") {
-			t.Errorf("%v", err)
+			t.Errorf("New took %+v", tc.cfg)
+		} else if !strings.HasPrefix(err.Error(), "engine: "+tc.field+" ") && !strings.HasPrefix(err.Error(), "engine: "+tc.field+": ") {
+			t.Errorf("%v, want it to name %s", err, tc.field)
 		}
 	}
 }

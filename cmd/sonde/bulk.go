@@ -110,7 +110,9 @@ func (s *bulk) startEngine(cfg engine.Config) (err error) {
 		return runtimeError("cannot start: %s; %s", err, remedy(err, s.opt.concurrency, ""))
 	case err != nil:
 		// But for that it looks at the Config alone, which is the command line.
-		return usageError("%s; see 'sonde %s --help'", strings.TrimPrefix(strings.TrimPrefix(err.Error(), "engine: "), "resolver: "), s.name)
+		why := strings.TrimPrefix(err.Error(), "engine: ")
+		why = strings.TrimPrefix(why, "ResolverConfig: resolver: ")
+		return usageError("%s; see 'sonde %s --help'", why, s.name)
 	}
 	return nil
 }

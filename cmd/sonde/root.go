@@ -6,6 +6,7 @@ import (
 	"os"
 	"strings"
 
+	"github.com/agnivade/levenshtein"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
@@ -111,6 +112,17 @@ func unknownCommand(name string) error {
 	return usageError("unknown command %s; see 'sonde --help'", quote(name))
 }
 
+// nearestFlag returns the flag whose name is most like name, and "" when none is.
+func nearestFlag(flags *pflag.FlagSet, name string) (near string) {
+	least := 1 + len(name)/3 // letters that may differ
+	flags.VisitAll(func(f *pflag.Flag) {
+		if d := levenshtein.ComputeDistance(name, f.Name); len(name) > 1 && d <= least && !f.Hidden {
+			near, least = f.Name, d-1
+		}
+	})
+	return near
+}
+
 // flagError turns what pflag says about the command line into one sentence that says what to do.
 func flagError(cmd *cobra.Command, err error) error {
 	help := "see '" + cmd.CommandPath() + " --help'"
@@ -119,7 +131,11 @@ func flagError(cmd *cobra.Command, err error) error {
 		if unknown.GetSpecifiedShortnames() != "" {
 			dashes = "-"
 		}
-		return usageError("unknown flag %s%s; %s", dashes, unknown.GetSpecifiedName(), help)
+		name := unknown.GetSpecifiedName()
+		if near := nearestFlag(cmd.Flags(), name); near != "" {
+			return usageError("unknown flag %s%s; did you mean --%s? %s", dashes, name, near, help)
+		}
+		return usageError("unknown flag %s%s; %s", dashes, name, help)
 	}
 	if bare, ok := errors.AsType[*pflag.ValueRequiredError](err); ok {
 		flag := bare.GetFlag()

@@ -2,6 +2,9 @@ package main
 
 import (
 	"errors"
+	"io/fs"
+	"path"
+	"slices"
 	"strings"
 
 	"golang.org/x/term"
@@ -75,12 +78,25 @@ func (s *scanRun) openInput() error {
 	return s.openList(names, fileHint)
 }
 
-// fileHint says what a FILE is, to whoever gave a URL in its place.
+// fileHint says what a FILE is, to whoever gave a URL or a name in its place.
 func fileHint(err error) string {
-	if readErr, ok := errors.AsType[*input.ReadError](err); ok && strings.Contains(readErr.Name, "://") {
+	readErr, ok := errors.AsType[*input.ReadError](err)
+	if ok && errors.Is(err, fs.ErrNotExist) && isLikelyTarget(readErr.Name) {
 		return "FILE is a list of URLs; to check one URL: echo " + quote(readErr.Name) + " | sonde scan"
 	}
 	return "give a file with one URL a line, or - for standard input"
+}
+
+// fileEnds are the ends of names that tell a file from a host.
+var fileEnds = []string{".csv", ".gz", ".json", ".jsonl", ".list", ".log", ".lst", ".tsv", ".txt", ".urls", ".zst"}
+
+func isLikelyTarget(name string) bool {
+	if strings.Contains(name, "://") {
+		return true
+	}
+	host, _, _ := strings.Cut(name, "/")
+	return strings.LastIndexByte(host, '.') > 0 && host != ".." &&
+		!slices.Contains(fileEnds, strings.ToLower(path.Ext(name)))
 }
 
 // emit takes one result. The engine calls it from many goroutines at once.

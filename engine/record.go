@@ -73,10 +73,10 @@ func (r *Result) AppendJSON(dst []byte, opt RecordOptions) []byte {
 	}
 	w.anomalies(r.Anomalies)
 	if opt.Hops && len(r.Hops) > 0 || len(r.Hops) > 1 {
-		w.hops(r.Hops)
+		w.hops(r.Hops, r.Start)
 	}
 	if n := len(r.Hops); n > 0 {
-		w.tls(r.Hops[n-1].TLS)
+		w.tls(r.Hops[n-1].TLS, r.Start)
 		w.dns(r.Hops[n-1].DNS)
 	}
 	return w.end()
@@ -139,6 +139,24 @@ func (w *record) time(name string, t time.Time) {
 	w.b = append(w.b, '"')
 	w.b = t.UTC().AppendFormat(w.b, "2006-01-02T15:04:05.000000000Z07:00")
 	w.b = append(w.b, '"')
+}
+
+// date writes a certificate's time, which is in whole seconds (RFC 5280 section 4.1.2.5).
+func (w *record) date(name string, t time.Time) {
+	w.key(name)
+	w.b = append(w.b, '"')
+	w.b = t.UTC().AppendFormat(w.b, time.RFC3339)
+	w.b = append(w.b, '"')
+}
+
+// daysBetween counts whole days, down: -1 in the first day after end.
+func daysBetween(start, end time.Time) int64 {
+	const day = 24 * time.Hour
+	left := end.Sub(start)
+	if left < 0 {
+		left -= day - 1
+	}
+	return int64(left / day)
 }
 
 // ms writes microseconds as milliseconds with three decimals.
@@ -219,7 +237,7 @@ func (w *record) anomalies(a Anomaly) {
 	w.b = append(w.b, ']')
 }
 
-func (w *record) hops(hops []Hop) {
+func (w *record) hops(hops []Hop, start time.Time) {
 	w.key("hops")
 	w.b = append(w.b, '[')
 	for i := range hops {
@@ -238,14 +256,15 @@ func (w *record) hops(hops []Hop) {
 		w.bool("reused", h.Reused)
 		w.timings(&h.Timings)
 		w.anomalies(h.Anomalies)
-		w.tls(h.TLS)
+		w.tls(h.TLS, start)
 		w.dns(h.DNS)
 		w.b = append(w.b, '}')
 	}
 	w.b = append(w.b, ']')
 }
 
-func (w *record) tls(t *TLSInfo) {
+// tls writes what a handshake showed, in a check that began at start.
+func (w *record) tls(t *TLSInfo, start time.Time) {
 	if t == nil {
 		return
 	}
@@ -257,7 +276,9 @@ func (w *record) tls(t *TLSInfo) {
 	w.text("subject", t.Subject)
 	w.text("issuer", t.Issuer)
 	if !t.NotAfter.IsZero() {
-		w.time("not_after", t.NotAfter)
+		w.date("not_before", t.NotBefore)
+		w.date("not_after", t.NotAfter)
+		w.int("days_left", daysBetween(start, t.NotAfter))
 	}
 	w.bool("verified", t.Verified)
 	w.text("verify_error", t.VerifyError)

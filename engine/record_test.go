@@ -92,7 +92,9 @@ type (
 		ALPN        string `json:"alpn,omitempty"`
 		Subject     string `json:"subject,omitempty"`
 		Issuer      string `json:"issuer,omitempty"`
+		NotBefore   string `json:"not_before,omitempty"`
 		NotAfter    string `json:"not_after,omitempty"`
+		DaysLeft    int    `json:"days_left,omitempty"`
 		Verified    bool   `json:"verified"`
 		VerifyError string `json:"verify_error,omitempty"`
 		Resumed     bool   `json:"resumed"`
@@ -125,7 +127,7 @@ func fullResult() (*Result, *wantRecord) {
 		sum.Total += d
 	}
 	info := &TLSInfo{Version: tls.VersionName(tls.VersionTLS13), Cipher: "TLS_AES_128_GCM_SHA256", ALPN: "http/1.1",
-		Subject: "CN=\"a\"", Issuer: "CN=b\\", NotAfter: time.Date(2031, 2, 3, 4, 5, 6, 0, zone), VerifyError: "not\ttrusted", Resumed: true}
+		Subject: "CN=\"a\"", Issuer: "CN=b\\", NotBefore: time.Date(2025, 2, 3, 4, 5, 6, 0, zone), NotAfter: time.Date(2031, 2, 3, 4, 5, 6, 0, zone), VerifyError: "not\ttrusted", Resumed: true}
 	dns := &DNSInfo{Server: resolver.At(netip.MustParseAddrPort("[2001:db8::53]:53"))[0], Answered: true, RCode: 3, CNAME: []string{"a.test.", "b\x7f.test."},
 		TTL: 59*time.Second + 999*time.Millisecond, Cached: true, Shared: true, Attempts: 2}
 	r := &Result{
@@ -145,7 +147,7 @@ func fullResult() (*Result, *wantRecord) {
 				Reused: yes, Timings: sum, Source: SourceProcess, TLS: info, DNS: dns},
 		},
 	}
-	wInfo := &wantTLS{"TLS 1.3", "TLS_AES_128_GCM_SHA256", "http/1.1", "CN=\"a\"", "CN=b\\", "2031-02-03T02:05:06.000000000Z", false, "not\ttrusted", true}
+	wInfo := &wantTLS{"TLS 1.3", "TLS_AES_128_GCM_SHA256", "http/1.1", "CN=\"a\"", "CN=b\\", "2025-02-03T02:05:06Z", "2031-02-03T02:05:06Z", 1858, false, "not\ttrusted", true}
 	ttl := 59
 	wDNS := &wantDNS{"[2001:db8::53]:53", "NXDOMAIN", []string{"a.test.", "b\x7f.test."}, &ttl, true, true, 2}
 	ms := func(v float64) *float64 { return &v }
@@ -282,6 +284,18 @@ func TestKeysThatDoNotApplyAreAbsent(t *testing.T) {
 		t.Run(strings.ReplaceAll(c.name, " ", "_"), func(t *testing.T) {
 			sameRecord(t, c.r.AppendJSON(nil, c.opt), &c.want)
 		})
+	}
+}
+
+func TestDaysAreCountedDown(t *testing.T) {
+	start := time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC)
+	for _, tc := range []struct {
+		left time.Duration
+		want int64
+	}{{0, 0}, {24*time.Hour - 1, 0}, {24 * time.Hour, 1}, {-1, -1}, {-24 * time.Hour, -1}, {-24*time.Hour - 1, -2}} {
+		if got := daysBetween(start, start.Add(tc.left)); got != tc.want {
+			t.Errorf("%v: %d days, want %d", tc.left, got, tc.want)
+		}
 	}
 }
 

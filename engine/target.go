@@ -81,7 +81,7 @@ type Hop struct {
 type TLSInfo struct {
 	Version, Cipher, ALPN string
 	Subject, Issuer       string
-	NotAfter              time.Time // zero when no certificate was seen
+	NotBefore, NotAfter   time.Time // zero when no certificate was seen
 	Verified              bool
 	VerifyError           string
 	Resumed               bool

@@ -65,7 +65,8 @@ func (c *check) tlsInfo(state *tls.ConnectionState) *TLSInfo {
 }
 
 func (t *TLSInfo) certificate(leaf *x509.Certificate) {
-	t.Subject, t.Issuer, t.NotAfter = cutText(leaf.Subject.String()), cutText(leaf.Issuer.String()), leaf.NotAfter
+	t.Subject, t.Issuer = cutText(leaf.Subject.String()), cutText(leaf.Issuer.String())
+	t.NotBefore, t.NotAfter = leaf.NotBefore, leaf.NotAfter
 }
 
 func verify(chain []*x509.Certificate, roots *x509.CertPool, name string) error {

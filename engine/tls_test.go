@@ -56,7 +56,7 @@ func TestTLSOutcomesCarryTheCertificate(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if info.Subject != leaf.Subject.String() || info.Issuer != leaf.Issuer.String() || !info.NotAfter.Equal(leaf.NotAfter) {
+		if info.Subject != leaf.Subject.String() || info.Issuer != leaf.Issuer.String() || !info.NotBefore.Equal(leaf.NotBefore) || !info.NotAfter.Equal(leaf.NotAfter) {
 			t.Errorf("%s: %+v of %v", tc.name, info, leaf.Subject)
 		}
 		if info.Verified != tc.verified || (info.VerifyError == "") != tc.verified {

@@ -3,6 +3,8 @@ package main
 import (
 	"testing"
 
+	"github.com/spf13/pflag"
+
 	"github.com/sondeprobe/sonde/engine"
 )
 
@@ -36,6 +38,39 @@ func TestOutcomesAreKindsGroupsAndCodes(t *testing.T) {
 		if _, err := parseRetryOn(text); err == nil {
 			t.Errorf("%q was taken", text)
 		}
+	}
+}
+
+// A flag that is repeated adds to what it said before; one of another kind does as well.
+func TestRepeatedFlagsAddUp(t *testing.T) {
+	o := &scanOptions{}
+	flags := pflag.NewFlagSet("", pflag.ContinueOnError)
+	o.resultFlags(flags)
+	if err := flags.Parse([]string{"--match-code", "404", "--match-code", "5xx", "--match-error", "connect.",
+		"--match-hop-code", "301", "--filter-code", "503", "--filter-code=504", "--filter-error", "connect.reset",
+		"--fail-on", "errors", "--fail-on", "404", "--fail-on", "redirect."}); err != nil {
+		t.Fatal(err)
+	}
+	failed := func(k engine.Kind) *engine.Result {
+		return &engine.Result{Failed: true, Err: &engine.Error{Kind: k}}
+	}
+	moved := &engine.Result{StatusCode: 200, Hops: []engine.Hop{{StatusCode: 301}, {StatusCode: 200}}}
+	for _, c := range []struct {
+		r                *engine.Result
+		isWanted, failOn bool
+	}{
+		{&engine.Result{StatusCode: 404}, true, true}, {&engine.Result{StatusCode: 500}, true, false},
+		{&engine.Result{StatusCode: 503}, false, false}, {&engine.Result{StatusCode: 504}, false, false},
+		{&engine.Result{StatusCode: 200}, false, false}, {moved, true, false},
+		{failed(engine.KindConnectRefused), true, true}, {failed(engine.KindConnectReset), false, true},
+		{failed(engine.KindReceiveReset), false, true},
+	} {
+		if o.wants(c.r) != c.isWanted || o.fails(c.r) != c.failOn {
+			t.Errorf("status %d, %v: wanted %v, fails %v", c.r.StatusCode, c.r.Err, o.wants(c.r), o.fails(c.r))
+		}
+	}
+	if text := flags.Lookup("match-code").Value.String(); text != "404,5xx" {
+		t.Errorf("--match-code is %q", text)
 	}
 }
 

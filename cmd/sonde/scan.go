@@ -36,7 +36,7 @@ type scanOptions struct {
 	insecure bool
 	source   netip.Addr
 
-	match, filter statusSet
+	match, filter outcomes
 	expect        string
 	failOn        failOn
 	hops          bool
@@ -62,7 +62,7 @@ Exit status: 0 every input was checked; 1 the scan broke off, and what was writt
 the first finishes the checks that are in flight, the second stops at once.`,
 		Example: `  sonde scan urls.txt -o results.jsonl
   zcat urls.gz | sonde scan -c 5000 --timeout 10s | jq -r 'select(.failed) | "\(.error_kind) \(.input)"'
-  sonde scan urls.txt --match-code 300-399 --no-follow
+  sonde scan urls.txt --match-hop-code 301,308 --fail-on errors,5xx
   sonde scan urls.txt --resolver 127.0.0.1 --resolver [::1]:5353 -H "Accept: text/html"
   sonde scan --lab`,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -93,7 +93,7 @@ func (o *scanOptions) check() error {
 	case o.lab && len(o.names.servers()) > 0:
 		return usageError("--resolver does not go with --lab, which brings its own; leave out one of them")
 	case !o.match.empty() && o.match.within(&o.filter):
-		return usageError("--filter-code takes away every code of --match-code, so that no record would be written; leave out one of them")
+		return usageError("the --filter flags take away all that the --match flags want, so that no record would be written; leave out one of them")
 	}
 	return nil
 }
@@ -157,15 +157,12 @@ func orNone[T int | int64](n T) T {
 
 // wants reports whether the record is to be written.
 func (o *scanOptions) wants(r *engine.Result) bool {
-	if !o.match.empty() && !o.match.has(r.StatusCode) {
-		return false
-	}
-	return !o.filter.has(r.StatusCode)
+	return (o.match.empty() || o.match.has(r)) && !o.filter.has(r)
 }
 
 // fails reports whether r is what --fail-on is about.
 func (o *scanOptions) fails(r *engine.Result) bool {
-	if o.failOn.codes.has(r.StatusCode) {
+	if o.failOn.has(r) {
 		return true
 	}
 	return o.failOn.errors && (r.Failed || r.ExpectAsked && !r.ExpectFound)

@@ -54,6 +54,10 @@ func add[T any](f *pflag.FlagSet, dst *[]T, name, short, kind string, parse func
 	f.VarP(&values[T]{dst: dst, parse: parse, kind: kind}, name, short, usage+" (repeatable)")
 }
 
+func include[T any](f *pflag.FlagSet, dst *T, name, kind string, parse func(string) (T, error), join func(*T, T), usage string) {
+	f.Var(&sum[T]{dst: dst, parse: parse, include: join, kind: kind}, name, usage+" (repeatable)")
+}
+
 func (o *scanOptions) flags() []flagGroup {
 	return []flagGroup{
 		group("Output", o.outputFlags),
@@ -95,7 +99,7 @@ func (o *scanOptions) paceFlags(f *pflag.FlagSet) {
 func (o *scanOptions) retryFlags(f *pflag.FlagSet) {
 	set(f, &o.retries, "retries", "", "N", "0", parseInt(0, 100, "2"),
 		"further tries of a check whose outcome may pass; a Retry-After keeps all checks from its host")
-	set(f, &o.retryOn, "retry-on", "", "OUTCOMES", "", parseRetryOn,
+	include(f, &o.retryOn, "retry-on", "OUTCOMES", parseRetryOn, (*outcomes).include,
 		"error kinds, groups of them and status codes that may pass, such as receive.,connect.refused,500-599 (default: time-outs, resets, resolve.servfail, 429, 503)")
 	set(f, &o.retryMaxWait, "retry-max-wait", "", "TIME", "60s", parseDuration,
 		"the longest wait for a further try; the first is 1s at most")
@@ -127,11 +131,19 @@ func (o *scanOptions) networkFlags(f *pflag.FlagSet) {
 }
 
 func (o *scanOptions) resultFlags(f *pflag.FlagSet) {
-	set(f, &o.match, "match-code", "", "CODES", "", parseStatusSet, "write only records with these status codes, such as 200-299,301")
-	set(f, &o.filter, "filter-code", "", "CODES", "", parseStatusSet, "write no records with these status codes, not even those of --match-code")
+	include(f, &o.match.codes, "match-code", "CODES", parseStatusSet, (*statusSet).include,
+		"write only records whose last status code is one of these, such as 2xx,301,500-511, or that another --match flag wants")
+	include(f, &o.match.hopCodes, "match-hop-code", "CODES", parseStatusSet, (*statusSet).include,
+		"likewise where the status code of any hop is: 301,308 finds what moved")
+	include(f, &o.match.kinds, "match-error", "KINDS", parseKinds, (*kindSet).include,
+		"likewise with these error kinds, or groups of them, such as connect.refused,redirect.")
+	include(f, &o.filter.codes, "filter-code", "CODES", parseStatusSet, (*statusSet).include,
+		"write no records with these last status codes, whatever the --match flags want")
+	include(f, &o.filter.kinds, "filter-error", "KINDS", parseKinds, (*kindSet).include,
+		"likewise with these error kinds, or groups of them")
 	set(f, &o.expect, "expect", "", "TEXT", "", parseText, "look for TEXT in the body; the record says expect_found")
-	set(f, &o.failOn, "fail-on", "", "WHAT", "none", parseFailOn,
-		"exit with status 3 on: none, errors (anything failed, or --expect not found), or status codes")
+	include(f, &o.failOn, "fail-on", "WHAT", parseFailOn, (*failOn).include,
+		"exit with status 3 on: none, or any of errors (anything failed, or --expect not found), error kinds, status codes")
 	f.BoolVar(&o.hops, "hops", false, "list the hops of every record, not of redirected ones only")
 }
 

@@ -19,6 +19,12 @@ func (s *statusSet) has(code int) bool {
 
 func (s *statusSet) empty() bool { return *s == statusSet{} }
 
+func (s *statusSet) include(more statusSet) {
+	for i := range s {
+		s[i] |= more[i]
+	}
+}
+
 // within reports whether every code of s is in other as well.
 func (s *statusSet) within(other *statusSet) bool {
 	for i, codes := range s {
@@ -29,13 +35,15 @@ func (s *statusSet) within(other *statusSet) bool {
 	return true
 }
 
-var errStatusSet = errors.New("give status codes and ranges from 100 to 999, such as 200-299,301")
+var errStatusSet = errors.New("give status codes, classes and ranges from 100 to 999, such as 2xx,301,500-511")
 
 func parseStatusSet(text string) (statusSet, error) {
 	var set statusSet
 	for part := range strings.SplitSeq(text, ",") {
 		low, high, isRange := strings.Cut(strings.TrimSpace(part), "-")
-		if !isRange {
+		if class, isClass := strings.CutSuffix(strings.ToLower(low), "xx"); isClass && !isRange {
+			low, high = class+"00", class+"99"
+		} else if !isRange {
 			high = low
 		}
 		first, err1 := parseStatus(low)
@@ -56,24 +64,4 @@ func parseStatus(text string) (int, error) {
 		return 0, errStatusSet
 	}
 	return code, nil
-}
-
-// failOn is the value of --fail-on; the zero value is "none".
-type failOn struct {
-	errors bool
-	codes  statusSet
-}
-
-func parseFailOn(text string) (failOn, error) {
-	switch text {
-	case "none":
-		return failOn{}, nil
-	case "errors":
-		return failOn{errors: true}, nil
-	}
-	codes, err := parseStatusSet(text)
-	if err != nil {
-		return failOn{}, errors.New("give none, errors, or status codes such as 404,500-599")
-	}
-	return failOn{codes: codes}, nil
 }

@@ -59,6 +59,30 @@ func (v *values[T]) String() string { return strings.Join(v.texts, ", ") }
 // Type names the value in the help.
 func (v *values[T]) Type() string { return v.kind }
 
+// sum is a flag that may be repeated: each text adds to what those before it said.
+type sum[T any] struct {
+	dst     *T
+	parse   func(string) (T, error)
+	include func(dst *T, more T)
+	kind    string
+	texts   []string // as given
+}
+
+// Set parses text and adds it.
+func (v *sum[T]) Set(text string) error {
+	parsed, err := v.parse(text)
+	if err == nil {
+		v.include(v.dst, parsed)
+		v.texts = append(v.texts, text)
+	}
+	return err
+}
+
+func (v *sum[T]) String() string { return strings.Join(v.texts, ",") }
+
+// Type names the value in the help.
+func (v *sum[T]) Type() string { return v.kind }
+
 // quote shows a value that was given, on one line and not without end.
 func quote(s string) string {
 	const most = 100

@@ -70,7 +70,17 @@ func TestFlagValues(t *testing.T) {
 	}, "127.0.0.1", ":80", "localhost:80")
 	parses(t, "method", parseMethod, map[string]string{"GET": "GET", "M-SEARCH": "M-SEARCH"}, "", "GE T", "GET\r\nX: y", "GÉT", "A/B")
 	parses(t, "user agent", parseUserAgent, map[string]string{"a/1 (b)": "a/1 (b)"}, "", " ", "a\r\nB: c", "a\x00")
-	parses(t, "fail-on", parseFailOn, map[string]failOn{"none": {}, "errors": {errors: true}}, "", "error", "4xx", "none,404")
+	codes, err := parseStatusSet("500-599")
+	if err != nil {
+		t.Fatal(err)
+	}
+	parses(t, "fail-on", parseFailOn, map[string]failOn{
+		"none": {}, "errors": {errors: true}, "errors,500-599": {errors: true, outcomes: outcomes{codes: codes}}, "5xx": {outcomes: outcomes{codes: codes}},
+		"connect.refused": {outcomes: outcomes{kinds: kindSet{engine.KindConnectRefused: true}}},
+	}, "", "error", "5x", "none,404", "connect")
+	parses(t, "match-error", parseKinds, map[string]kindSet{
+		"redirect.loop, connect.refused": {engine.KindRedirectLoop: true, engine.KindConnectRefused: true},
+	}, "", "redirect", "nothing.", "404", "redirect.loop,")
 }
 
 func TestPins(t *testing.T) {
@@ -102,7 +112,7 @@ func TestHeaders(t *testing.T) {
 }
 
 func TestStatusSets(t *testing.T) {
-	set, err := parseStatusSet("200-299, 301,999,100")
+	set, err := parseStatusSet("2xx, 301,999,100")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -116,7 +126,7 @@ func TestStatusSets(t *testing.T) {
 	if err != nil || !some.within(&set) || set.within(&some) || !set.within(&set) {
 		t.Errorf("201,301 in the set: %v, the other way: %v; %v", some.within(&set), set.within(&some), err)
 	}
-	for _, bad := range []string{"", ",", "200,", "299-200", "99", "1000", "2xx", "200-", "-200", "200-299-300", "+20", "abc"} {
+	for _, bad := range []string{"", ",", "200,", "299-200", "99", "1000", "20x", "xx", "0xx", "2xx-3xx", "200-", "-200", "200-299-300", "+20", "abc"} {
 		if _, err := parseStatusSet(bad); err == nil {
 			t.Errorf("%q is taken", bad)
 		}

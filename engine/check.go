@@ -238,13 +238,28 @@ func (c *check) finish(err *Error) {
 		c.res.FinalURL = loc.url + loc.fragment
 		c.res.Method, c.res.Scheme, c.res.Host, c.res.Port, c.res.Path = c.req.method, loc.scheme, loc.host, loc.port, loc.target
 		last := &c.res.Hops[len(c.res.Hops)-1]
-		c.res.HostIP, c.res.Reused, c.res.Location = last.HostIP, last.Reused, last.Location
+		c.res.HostIP, c.res.Reused = last.HostIP, last.Reused
 		if n := len(c.res.Hops); last.StatusCode == 0 && n > 1 {
-			c.res.Location = c.res.Hops[n-2].Location // of the last response
+			last = &c.res.Hops[n-2] // of the last response
 		}
+		c.res.Location, c.res.LocationRaw, c.res.RedirectNote = last.Location, last.LocationRaw, last.RedirectNote
 	}
 	c.res.Failed, c.res.Err = err != nil, err
+	if err == nil {
+		c.res.MovedTo = movedTo(c.res.Hops)
+	}
 	c.shrink()
+}
+
+// movedTo is the URL that the first one is to be replaced by: 301 and 308 are for good.
+func movedTo(hops []Hop) (url string) {
+	for i := range hops {
+		if hops[i].StatusCode != 301 && hops[i].StatusCode != 308 {
+			break
+		}
+		url = hops[i].Location
+	}
+	return url
 }
 
 // shrink gives back what a hostile answer made grow: a thousand of these states wait for the next check.

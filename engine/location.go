@@ -276,9 +276,6 @@ func fromWHATWG(u *whatwg.Url) (location, error) {
 		loc.port = uint16(n)
 		loc.authority += ":" + p
 	}
-	if loc.port == 0 {
-		return loc, errPort0
-	}
 	if len(loc.authority) > maxAuthority { // A-labels can be longer than what they stand for
 		return location{}, errAuthority
 	}
@@ -293,6 +290,9 @@ func fromWHATWG(u *whatwg.Url) (location, error) {
 	loc.fragment = strings.Clone(whole[len(href):])
 	if name, password := u.Username(), u.Password(); name != "" || password != "" {
 		loc.user = unescape(name) + ":" + unescape(password)
+	}
+	if loc.port == 0 {
+		return loc, errPort0
 	}
 	return loc, nil
 }

@@ -44,6 +44,9 @@ func (r *Result) AppendJSON(dst []byte, opt RecordOptions) []byte {
 	}
 	w.text("webserver", r.WebServer)
 	w.text("location", r.Location)
+	w.text("location_raw", r.LocationRaw)
+	w.text("redirect_note", r.RedirectNote)
+	w.text("moved_to", r.MovedTo)
 	if len(r.Hops) > 0 {
 		w.int("redirects", int64(r.Redirects))
 	}
@@ -251,6 +254,8 @@ func (w *record) hops(hops []Hop, start time.Time) {
 			w.int("status_code", int64(h.StatusCode))
 		}
 		w.text("location", h.Location)
+		w.text("location_raw", h.LocationRaw)
+		w.text("redirect_note", h.RedirectNote)
 		w.addr("host_ip", h.HostIP)
 		w.port("port", h.Port)
 		w.bool("reused", h.Reused)

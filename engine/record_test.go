@@ -38,6 +38,9 @@ type (
 		ContentLength  *int64       `json:"content_length,omitempty"`
 		WebServer      string       `json:"webserver,omitempty"`
 		Location       string       `json:"location,omitempty"`
+		LocationRaw    string       `json:"location_raw,omitempty"`
+		RedirectNote   string       `json:"redirect_note,omitempty"`
+		MovedTo        string       `json:"moved_to,omitempty"`
 		Redirects      *int         `json:"redirects,omitempty"`
 		ChainStatus    []int        `json:"chain_status_codes,omitempty"`
 		Failed         bool         `json:"failed"`
@@ -78,6 +81,8 @@ type (
 		URL        string       `json:"url"`
 		StatusCode int          `json:"status_code,omitempty"`
 		Location   string       `json:"location,omitempty"`
+		Raw        string       `json:"location_raw,omitempty"`
+		Note       string       `json:"redirect_note,omitempty"`
 		HostIP     string       `json:"host_ip,omitempty"`
 		Port       uint16       `json:"port,omitempty"`
 		Reused     bool         `json:"reused"`
@@ -135,13 +140,14 @@ func fullResult() (*Result, *wantRecord) {
 		URL: "http://a.test/", FinalURL: "https://b.test:8443/x#y", Method: "GET", Scheme: "https", Host: "b.test", Port: 8443, Path: "/x",
 		HostIP: netip.MustParseAddr("192.0.2.7"), StatusCode: 404, ContentType: "text/html; charset=\"x\"", ContentLength: length,
 		WebServer: "\x1b[31mevil\u202e", Location: "https://b.test/z",
+		LocationRaw: "/\x00\u0085%FF", RedirectNote: "300 \"x\"", MovedTo: "https://b.test:8443/x",
 		Redirects: redirects, Failed: true, Err: fault(KindReceiveReset, PhaseReceive, nil, "a \"sentence\"\r\n"),
 		Tries: []Try{{StatusCode: 503, Total: 1_234_567},
 			{Kind: KindConnectTimeout, Total: 5 * time.Second}},
 		Timings: sum, Source: SourceProcess, Attempts: 5, Reused: yes, SYNRetransmits: retransmits, BodyBytes: read, BodyComplete: yes,
 		BodyRead: true, ExpectAsked: true, ExpectFound: yes, Anomalies: Anomaly(wire.BareLF|wire.ExtraBytes) | RepeatedLocation | Downgrade,
 		Hops: []Hop{
-			{URL: "http://a.test/", StatusCode: 301, Location: "https://b.test:8443/x", HostIP: netip.MustParseAddr("2001:db8::1"), Port: 80,
+			{URL: "http://a.test/", StatusCode: 301, Location: "https://b.test:8443/x", LocationRaw: "/\x01", RedirectNote: "305", HostIP: netip.MustParseAddr("2001:db8::1"), Port: 80,
 				Timings: first, Source: SourceKernel, Anomalies: Downgrade, DNS: &DNSInfo{RCode: 2, Attempts: 1}},
 			{URL: "https://b.test:8443/x", StatusCode: 404, Location: "https://b.test/z", HostIP: netip.MustParseAddr("192.0.2.7"), Port: 8443,
 				Reused: yes, Timings: sum, Source: SourceProcess, TLS: info, DNS: dns},
@@ -156,13 +162,14 @@ func fullResult() (*Result, *wantRecord) {
 		N: r.N, Input: "line \x00\u0085\xff<&>", Timestamp: "2026-01-02T01:04:05.000000060Z",
 		URL: r.URL, FinalURL: r.FinalURL, Method: "GET", Scheme: "https", Host: "b.test", Port: 8443, Path: "/x", HostIP: "192.0.2.7",
 		StatusCode: 404, ContentType: r.ContentType, ContentLength: &length, WebServer: r.WebServer, Location: r.Location,
+		LocationRaw: r.LocationRaw, RedirectNote: r.RedirectNote, MovedTo: r.MovedTo,
 		Redirects: &redirects, ChainStatus: []int{301, 404}, Failed: true,
 		ErrorKind: "receive.reset", ErrorPhase: "receive", Error: "a \"sentence\"\r\n",
 		Timings: wSum, TimingSource: "process", Attempts: 5, Reused: &yes, SYNRetransmits: &retransmits, BodyBytes: &read,
 		Tries:        []wantTry{{"", 503, 1.234}, {"connect.timeout", 0, 5000}},
 		BodyComplete: &yes, ExpectFound: &yes, Anomalies: []string{"bare_lf", "extra_bytes", "repeated_location", "downgrade"},
 		Hops: []wantHop{
-			{URL: "http://a.test/", StatusCode: 301, Location: "https://b.test:8443/x", HostIP: "2001:db8::1", Port: 80,
+			{URL: "http://a.test/", StatusCode: 301, Location: "https://b.test:8443/x", Raw: "/\x01", Note: "305", HostIP: "2001:db8::1", Port: 80,
 				Timings:   &wantTimings{ms(1.5), ms(0), nil, ms(0.002), ms(0.003), ms(0.004), ms(0), 0.003, 1.512},
 				Anomalies: []string{"downgrade"}, DNS: &wantDNS{Attempts: 1}},
 			{URL: "https://b.test:8443/x", StatusCode: 404, Location: "https://b.test/z", HostIP: "192.0.2.7", Port: 8443, Reused: true,

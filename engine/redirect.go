@@ -22,8 +22,8 @@ var (
 	errUnresolvable = errors.New("no URL")
 )
 
-// keepLocation copies the Location fields of the head before the body takes its buffer. One that is too
-// long is not copied: it may be as long as a head.
+// keepLocation copies the Location fields of the head before the body takes its buffer. Of one that is
+// too long it keeps the start, for the record: it may be as long as a head.
 func (c *check) keepLocation() {
 	c.location, c.locationErr = "", errNoLocation
 	for f := range c.head.All("location") {
@@ -32,8 +32,9 @@ func (c *check) keepLocation() {
 			value = f.AppendValue(nil)
 		}
 		switch {
-		case len(value) > maxLocation || c.locationErr == errTooLong:
-			c.location, c.locationErr = "", errTooLong
+		case c.locationErr == errTooLong:
+		case len(value) > maxLocation:
+			c.location, c.locationErr = string(value[:maxLocation]), errTooLong
 		case c.locationErr == errNoLocation:
 			c.location, c.locationErr = string(value), nil
 		case string(value) == c.location:
@@ -65,6 +66,10 @@ func (c *check) redirect() (more bool, failed *Error) {
 		return false, nil
 	}
 	next, err := c.resolveLocation()
+	if c.location != "" && (err != nil || isBadPort(next.port) || notes[status] != "") {
+		c.hop.LocationRaw = redact(escapeHigh(c.location))
+		c.hop.RedirectNote = notes[status]
+	}
 	if !isRedirect(status) || c.engine.cfg.NoFollow {
 		return false, nil
 	}
@@ -85,9 +90,9 @@ func (c *check) redirect() (more bool, failed *Error) {
 		return false, c.misdirected(KindRedirectDowngrade, nil, "from https to %s", quote(next.url))
 	}
 	req := c.nextRequest(status, next)
-	for _, s := range c.sent {
+	for i, s := range c.sent {
 		if s.url == req.loc.url && s.method == req.method {
-			return false, c.misdirected(KindRedirectLoop, nil, "back to %s, a loop", quote(s.url))
+			return false, c.misdirected(KindRedirectLoop, nil, "back to %s, a loop%s", quote(s.url), through(c.sent[i+1:]))
 		}
 	}
 	if downgrade {
@@ -97,6 +102,25 @@ func (c *check) redirect() (more bool, failed *Error) {
 	c.req = req
 	c.res.Redirects++
 	return true, nil
+}
+
+// notes are why a status that may come with a Location is a final answer all the same.
+var notes = [400]string{
+	300: "300 leaves the choice to the client: its Location was not followed",
+	305: "305 names a proxy, and is deprecated (RFC 9110 section 15.4.6): its Location was not followed",
+}
+
+// through names the further URLs of a loop.
+func through(others []sentRequest) string {
+	const most = 5
+	var b strings.Builder
+	for i, s := range others[:min(len(others), most)] {
+		b.WriteString([...]string{" through ", ", "}[min(i, 1)] + quote(s.url))
+	}
+	if more := len(others) - most; more > 0 {
+		b.WriteString(" and " + strconv.Itoa(more) + " more")
+	}
+	return b.String()
 }
 
 // resolveLocation resolves the Location against the URL of the request, and notes it for the record.
@@ -110,8 +134,7 @@ func (c *check) resolveLocation() (location, error) {
 	case errors.Is(err, errScheme):
 		c.hop.Location = c.otherScheme()
 		return next, err
-	case errors.Is(err, errPort0):
-		return next, nil // port 0 is on the list of bad ports
+	case errors.Is(err, errPort0): // it is on the list of bad ports
 	case err != nil:
 		return next, errUnresolvable
 	}

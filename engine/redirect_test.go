@@ -94,10 +94,12 @@ func TestFiveRedirectionsAreFollowedTheSixthIsTooMany(t *testing.T) {
 	}
 }
 
+// raw answers with a status line and field lines as they stand.
+func raw(status string, lines ...string) origin.Handler {
+	return origin.Send("HTTP/1.1 " + status + "\r\nContent-Length: 0\r\n" + strings.Join(append(lines, "", ""), "\r\n"))
+}
+
 func TestRedirectErrors(t *testing.T) {
-	raw := func(status string, lines ...string) origin.Handler {
-		return origin.Send("HTTP/1.1 " + status + "\r\nContent-Length: 0\r\n" + strings.Join(append(lines, "", ""), "\r\n"))
-	}
 	pages := origin.Mux{
 		"/missing":  raw("307 Whatever"),
 		"/empty":    raw("301 x", "Location:"),
@@ -124,22 +126,23 @@ func TestRedirectErrors(t *testing.T) {
 		kind   Kind
 		status int
 		text   string
+		raw    string
 	}{
-		{"/missing", KindRedirectMissingLocation, 307, "307 Temporary Redirect without a Location"},
-		{"/empty", KindRedirectMissingLocation, 301, "301 Moved Permanently without a Location"},
-		{"/bad", KindRedirectBadLocation, 302, "302 Found with a Location that is no URL"},
-		{"/long", KindRedirectLocationTooLong, 302, "302 Found with a Location of more than 8192 bytes"},
-		{"/several", KindRedirectMultipleLocation, 302, "302 Found with several Locations that differ"},
-		{"/repeated", KindNone, 200, ""},
-		{"/ftp", KindRedirectScheme, 302, `302 Found to "ftp://***@x.test/", which is neither http nor https`},
-		{"/port", KindRedirectBlockedPort, 302, "302 Found to port 25, which is blocked"},
-		{"/longest", KindNone, 404, ""},
-		{"/port0", KindRedirectBlockedPort, 302, "302 Found to port 0, which is blocked"},
-		{"/self", KindRedirectLoop, 302, `302 Found back to "http://a.test/self", a loop`},
-		{"/loop1", KindRedirectLoop, 301, `301 Moved Permanently back to "http://a.test/loop1", a loop`},
-		{"/300", KindNone, 300, ""},
-		{"/201", KindNone, 201, ""},
-		{"/304", KindNone, 304, ""},
+		{"/missing", KindRedirectMissingLocation, 307, "307 Temporary Redirect without a Location", ""},
+		{"/empty", KindRedirectMissingLocation, 301, "301 Moved Permanently without a Location", ""},
+		{"/bad", KindRedirectBadLocation, 302, "302 Found with a Location that is no URL", "http://[/"},
+		{"/long", KindRedirectLocationTooLong, 302, "302 Found with a Location of more than 8192 bytes", "/" + strings.Repeat("a", 8<<10-1)},
+		{"/several", KindRedirectMultipleLocation, 302, "302 Found with several Locations that differ", "/a"},
+		{"/repeated", KindNone, 200, "", ""},
+		{"/ftp", KindRedirectScheme, 302, `302 Found to "ftp://***@x.test/", which is neither http nor https`, "ftp://***@x.test/"},
+		{"/port", KindRedirectBlockedPort, 302, "302 Found to port 25, which is blocked", "http://a.test:25/"},
+		{"/longest", KindNone, 404, "", ""},
+		{"/port0", KindRedirectBlockedPort, 302, "302 Found to port 0, which is blocked", "http://a.test:0/"},
+		{"/self", KindRedirectLoop, 302, `302 Found back to "http://a.test/self", a loop`, ""},
+		{"/loop1", KindRedirectLoop, 301, `301 Moved Permanently back to "http://a.test/loop1", a loop through "http://a.test/loop2"`, ""},
+		{"/300", KindNone, 300, "", "/ok"},
+		{"/201", KindNone, 201, "", ""},
+		{"/304", KindNone, 304, "", ""},
 	} {
 		r := probe(t, s.Engine, "http://a.test"+tc.path)
 		expect(t, r, tc.kind, tc.status)
@@ -152,7 +155,13 @@ func TestRedirectErrors(t *testing.T) {
 		if tc.path == "/repeated" && !slices.Contains(slices.Collect(r.Anomalies.Names()), "repeated_location") {
 			t.Error("two Locations alike leave no anomaly")
 		}
+		if r.LocationRaw != tc.raw || (r.RedirectNote != "") != (tc.path == "/300") {
+			t.Errorf("%s: the Location came as %.50q, note %q, want %.50q", tc.path, r.LocationRaw, r.RedirectNote, tc.raw)
+		}
 		if (tc.path == "/300" || tc.path == "/201") && r.Location != "http://a.test/ok" {
+			t.Errorf("the Location of %s is %q", tc.path, r.Location)
+		}
+		if tc.path == "/port0" && r.Location != "http://a.test:0/" {
 			t.Errorf("the Location of %s is %q", tc.path, r.Location)
 		}
 	}
@@ -168,6 +177,31 @@ func TestRedirectErrors(t *testing.T) {
 }
 
 // Where one of several was too long to be looked at, no other can be the one that is meant.
+// What the first hops say is for good, as far as all of them do, replaces the first URL.
+func TestMovedToIsWhereTheFirstHopsLeadForGood(t *testing.T) {
+	pages := origin.Mux{
+		"/ok": raw("200 OK"), "/gone": raw("404 x"), "/301": raw("301 x", "Location: /ok"), "/302": raw("302 x", "Location: /ok"),
+		"/308-301": raw("308 x", "Location: /301"), "/301-302": raw("301 x", "Location: /302#a"), "/302-301": raw("302 x", "Location: /301"),
+		"/301-gone": raw("301 x", "Location: /gone"), "/301-bad": raw("301 x", "Location: /bad"), "/bad": raw("301 x", "Location: http://[/"),
+	}
+	for _, tc := range []struct {
+		path, movedTo, notFollowed string
+	}{
+		{"/ok", "", ""}, {"/301", "/ok", "/ok"}, {"/302", "", ""}, {"/308-301", "/ok", "/301"}, {"/301-302", "/302#a", "/302#a"},
+		{"/302-301", "", ""}, {"/301-gone", "/gone", "/gone"}, {"/301-bad", "", "/bad"},
+	} {
+		for noFollow, want := range map[bool]string{false: tc.movedTo, true: tc.notFollowed} {
+			if want != "" {
+				want = "http://a.test" + want
+			}
+			r := probe(t, newSite(t, Config{NoFollow: noFollow}, pages).Engine, "http://a.test"+tc.path)
+			if r.MovedTo != want {
+				t.Errorf("%s, not followed %v: moved to %q, want %q", tc.path, noFollow, r.MovedTo, want)
+			}
+		}
+	}
+}
+
 func TestALocationThatIsTooLongStaysTooLong(t *testing.T) {
 	long := "/" + strings.Repeat("a", maxLocation)
 	for i, locations := range [][]string{{long, "/a"}, {"/a", long}, {long, ""}, {"", long}, {"/a", "/b", long, "/a"}, {long, long}} {

@@ -38,6 +38,9 @@ type Result struct {
 	ContentLength int64      // Content-Length of the last response; -1 when it gave none
 	WebServer     string     // Server field of the last response, at most its first 1,024 bytes
 	Location      string     // resolved Location of the last response
+	LocationRaw   string     // as in the last response's Hop
+	RedirectNote  string     // likewise
+	MovedTo       string     // where the first hops lead, as far as all are 301 and 308; "" after a failure
 
 	Redirects int   // redirections followed
 	Hops      []Hop // none when the input was no URL, or the check was canceled before it began
@@ -66,14 +69,18 @@ type Hop struct {
 	URL        string // without userinfo
 	StatusCode int
 	Location   string // resolved, userinfo redacted
-	HostIP     netip.Addr
-	Port       uint16
-	Reused     bool
-	Timings    Timings
-	Source     Source
-	Anomalies  Anomaly
-	TLS        *TLSInfo // nil on plain hops, on reused ones it is the connection's
-	DNS        *DNSInfo // nil when DNS was not asked
+	// LocationRaw is the Location as it came, where it is not followed for what it is; octets that are
+	// no ASCII are percent-encoded, userinfo is redacted, and of one that is too long it is the start.
+	LocationRaw  string
+	RedirectNote string // why a 300 or 305 with a Location is the final answer
+	HostIP       netip.Addr
+	Port         uint16
+	Reused       bool
+	Timings      Timings
+	Source       Source
+	Anomalies    Anomaly
+	TLS          *TLSInfo // nil on plain hops, on reused ones it is the connection's
+	DNS          *DNSInfo // nil when DNS was not asked
 }
 
 // TLSInfo says what a handshake showed, also one that failed at the certificate. Subject, Issuer and

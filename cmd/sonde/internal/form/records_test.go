@@ -43,6 +43,7 @@ func fullScan(n int64, text string) *engine.Result {
 		Method: "GET", Scheme: "https", Host: "b.test", Port: 443, Path: "/" + text,
 		HostIP: netip.MustParseAddr("2001:db8::7"), StatusCode: 301,
 		ContentType: text + "!", ContentLength: 5, WebServer: text + "/1", Location: text + "?",
+		LocationRaw: text, RedirectNote: text + "-", MovedTo: text + "/",
 		Redirects: 1, Failed: true,
 		Err: &engine.Error{
 			Kind: engine.KindRedirectLoop, Phase: engine.PhaseProcess, Text: text + ".",

@@ -21,6 +21,7 @@ type Report struct {
 	RedirectErrors int64             `json:"redirect_errors"`
 	Failed         int64             `json:"failures"`
 	ExpectMissing  int64             `json:"text_not_found"`
+	Moved          int64             `json:"moved_for_good"`
 	Spaced         int64             `json:"inputs_with_a_space,omitempty"`
 	SpacedExample  string            `json:"input_with_a_space,omitempty"`
 	Classes        map[string]int64  `json:"ok_by_class"`
@@ -45,7 +46,7 @@ func (s Summary) Report(command string) []byte {
 	r := Report{
 		Command: command, Lines: s.Account, Partial: s.Partial, Elapsed: s.Elapsed.Seconds(), CPU: s.CPU.Seconds(),
 		Answered: c.Answered, RedirectErrors: c.RedirectErrors, Failed: c.Failed, ExpectMissing: c.ExpectMissing,
-		Spaced: c.Spaced, SpacedExample: c.SpacedExample,
+		Moved: c.Moved, Spaced: c.Spaced, SpacedExample: c.SpacedExample,
 		Classes: make(map[string]int64), Kinds: make(map[string]int64), Times: make(map[string]Spread),
 	}
 	for class, n := range c.Class {

@@ -87,6 +87,9 @@ func (s Summary) outcomes(b *strings.Builder, c *counts) {
 		fmt.Fprintf(b, "  %-16s%10s\n", "redirect errors", Count(c.RedirectErrors))
 	}
 	fmt.Fprintf(b, "  %-16s%10s\n", "failures", Count(c.Failed))
+	if c.Moved > 0 {
+		fmt.Fprintf(b, "  %-16s%10s   of those that are ok\n", "moved for good", Count(c.Moved))
+	}
 	if c.ExpectMissing > 0 {
 		fmt.Fprintf(b, "  %-16s%10s   of those that are ok\n", "text not found", Count(c.ExpectMissing))
 	}

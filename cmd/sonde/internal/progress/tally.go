@@ -58,6 +58,7 @@ type counts struct {
 	ExpectMissing  int64      // final responses without the expected text
 	PeakInFlight   int64
 	Heard          int64  // names that a DNS server said something about
+	Moved          int64  // results with a MovedTo
 	Spaced         int64  // inputs with engine.InputSpace
 	SpacedExample  string // the URL of one of them, without userinfo
 }
@@ -81,6 +82,9 @@ func (t *Tally) Add(r *engine.Result, inFlight int64) {
 		if t.Spaced++; t.Spaced == 1 {
 			t.SpacedExample = strings.Clone(r.URL)
 		}
+	}
+	if r.MovedTo != "" {
+		t.Moved++
 	}
 	switch {
 	case !r.Failed:

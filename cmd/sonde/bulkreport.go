@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
@@ -36,13 +37,17 @@ func (s *bulk) meterConfig() progress.Config {
 	return cfg
 }
 
-// width of the terminal that standard error is; people resize it meanwhile.
-func (s *bulk) width() int {
+// width of the live line.
+func (s *bulk) width() int { return cmp.Or(s.terminalWidth(), 80) }
+
+// terminalWidth is that of the terminal that standard error is, and 0 where it is none; people resize
+// it meanwhile.
+func (s *bulk) terminalWidth() int {
 	width, _, err := term.GetSize(int(s.std.err.Fd()))
-	if err != nil || width <= 0 {
-		return 80
+	if err != nil {
+		return 0
 	}
-	return width
+	return max(0, width)
 }
 
 // tellLimit says so when the machine allows fewer checks in flight than were asked for: a run that
@@ -100,5 +105,6 @@ func (s *bulk) summary(partial string) progress.Summary {
 		Where:   s.where(),
 		DryRun:  s.opt.dryRun,
 		Partial: partial,
+		Width:   s.terminalWidth(),
 	}
 }

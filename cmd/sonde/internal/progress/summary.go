@@ -20,6 +20,7 @@ type Summary struct {
 	Where   string // the records are
 	DryRun  bool   // nothing was checked, only read
 	Partial string // why inputs are left; "" when none are
+	Width   int    // columns of the terminal; 0 when there is none
 }
 
 // String returns the summary as lines of ASCII, ready for a terminal: everything in it that comes
@@ -31,15 +32,19 @@ func (s Summary) String() string {
 	s.Tally.mu.Unlock()
 
 	s.headline(&b, &c)
-	s.outcomes(&b, &c)
-	spaced(&b, &c)
-	kinds(&b, "errors by kind", &c, func(k engine.Kind) bool { return !k.IsLocal() })
-	kinds(&b, "shortages of this machine, which say nothing about the targets", &c, engine.Kind.IsLocal)
+	if s.isOfOne(&c) {
+		fmt.Fprintf(&b, "%s\n", Safe(c.First))
+	} else {
+		s.outcomes(&b, &c)
+		spaced(&b, &c)
+		kinds(&b, "errors by kind", &c, func(k engine.Kind) bool { return !k.IsLocal() })
+		kinds(&b, "shortages of this machine, which say nothing about the targets", &c, engine.Kind.IsLocal)
+	}
 	if c.Heard == 0 && s.Tally.work == Names && c.Kinds[engine.KindResolveTimeout]+c.Kinds[engine.KindResolveUnreachable] > 0 {
 		b.WriteString("no DNS server has answered anything; look at --resolver, or at the servers of resolv.conf\n")
 	}
 	if !s.DryRun {
-		times(&b, s.Tally.spreads(), words[s.Tally.work].many)
+		s.times(&b, &c)
 		s.cost(&b, &c)
 	}
 	fmt.Fprintf(&b, "%s\n", s.Account)
@@ -48,13 +53,46 @@ func (s Summary) String() string {
 	return b.String()
 }
 
+// isOfOne reports whether one result is all that there is to tell of.
+func (s Summary) isOfOne(c *counts) bool {
+	return c.Done == 1 && c.BrokenOff == 0 && c.NotBegun == 0 && !s.DryRun
+}
+
+// sentenceOf says what came of a check.
+func sentenceOf(r *engine.Result) string {
+	text := r.URL
+	if r.Failed {
+		return r.Err.Kind.String() + ": " + r.Err.Text
+	}
+	if r.Redirects > 0 {
+		text += " leads to " + r.FinalURL + ", which"
+	}
+	text += fmt.Sprintf(" answered %d", r.StatusCode)
+	if r.ExpectAsked && !r.ExpectFound {
+		text += ", without the text that was expected"
+	}
+	return text
+}
+
+// sentenceOfName says what came of a look-up.
+func sentenceOfName(r *engine.NameResult) string {
+	if r.Failed {
+		return r.Err.Kind.String() + ": " + r.Err.Text
+	}
+	addrs := make([]string, len(r.Addrs))
+	for i, a := range r.Addrs {
+		addrs[i] = a.String()
+	}
+	return r.Name + " is at " + strings.Join(addrs, ", ")
+}
+
 func (s Summary) headline(b *strings.Builder, c *counts) {
 	verb := words[s.Tally.work].done
 	if s.DryRun {
 		verb = "read"
 	}
 	fmt.Fprintf(b, "%s %s %s in %s", Count(c.Done), plural(c.Done, "input", "inputs"), verb, elapsed(s.Elapsed))
-	if sec := s.Elapsed.Seconds(); sec > 0 && c.Done > 0 && !s.DryRun {
+	if sec := s.Elapsed.Seconds(); sec > 0 && c.Done > 0 && !s.DryRun && !s.isOfOne(c) {
 		fmt.Fprintf(b, ", %s %s/s", perSecond(float64(c.Done)/sec), words[s.Tally.work].many)
 	}
 	if c.BrokenOff > 0 {
@@ -144,13 +182,44 @@ func kinds(b *strings.Builder, title string, c *counts, belongs func(engine.Kind
 	}
 }
 
-func times(b *strings.Builder, rows []spread, of string) {
+// wide is the number of columns that the whole table of times takes.
+const wide = 62
+
+// times is the table of times: of one result its own, of several how they lie. A terminal that is too
+// narrow for it gets two columns less.
+func (s Summary) times(b *strings.Builder, c *counts) {
+	rows := s.Tally.spreads()
 	if len(rows) == 0 {
 		return
 	}
-	fmt.Fprintf(b, "%-10s%10s%10s%10s%10s%12s\n", "ms", "p50", "p90", "p99", "max", of)
-	for _, r := range rows {
-		fmt.Fprintf(b, "  %-8s%10s%10s%10s%10s%12s\n", r.name, ms(r.p50), ms(r.p90), ms(r.p99), ms(r.max), Count(r.count))
+	type column struct {
+		title string
+		width int
+		of    func(*spread) string
+	}
+	columns := []column{
+		{"p50", 10, func(r *spread) string { return ms(r.p50) }},
+		{"p90", 10, func(r *spread) string { return ms(r.p90) }},
+		{"p99", 10, func(r *spread) string { return ms(r.p99) }},
+		{"max", 10, func(r *spread) string { return ms(r.max) }},
+		{words[s.Tally.work].many, 12, func(r *spread) string { return Count(r.count) }},
+	}
+	switch {
+	case s.isOfOne(c):
+		columns = []column{{"", 10, columns[3].of}}
+	case s.Width > 0 && s.Width < wide:
+		columns = []column{columns[0], columns[2], columns[4]}
+	}
+	line := func(name string, cell func(*column) string) {
+		text := fmt.Sprintf("%-10s", name)
+		for i := range columns {
+			text += fmt.Sprintf("%*s", columns[i].width, cell(&columns[i]))
+		}
+		b.WriteString(strings.TrimRight(text, " ") + "\n")
+	}
+	line("ms", func(c *column) string { return c.title })
+	for i := range rows {
+		line("  "+rows[i].name, func(c *column) string { return c.of(&rows[i]) })
 	}
 }
 

@@ -58,6 +58,7 @@ type counts struct {
 	ExpectMissing  int64      // final responses without the expected text
 	PeakInFlight   int64
 	Heard          int64  // names that a DNS server said something about
+	First          string // what the first result was, as a sentence; not yet escaped
 	Moved          int64  // results with a MovedTo
 	Spaced         int64  // inputs with engine.InputSpace
 	SpacedExample  string // the URL of one of them, without userinfo
@@ -76,7 +77,9 @@ func NewTally(work Work) *Tally {
 func (t *Tally) Add(r *engine.Result, inFlight int64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.Done++
+	if t.Done++; t.Done == 1 {
+		t.First = sentenceOf(r)
+	}
 	t.PeakInFlight = max(t.PeakInFlight, inFlight)
 	if r.Anomalies&engine.InputSpace != 0 {
 		if t.Spaced++; t.Spaced == 1 {
@@ -114,7 +117,9 @@ func (t *Tally) Add(r *engine.Result, inFlight int64) {
 func (t *Tally) AddName(r *engine.NameResult, inFlight int64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.Done++
+	if t.Done++; t.Done == 1 {
+		t.First = sentenceOfName(r)
+	}
 	t.PeakInFlight = max(t.PeakInFlight, inFlight)
 	if !r.Arrived.IsZero() {
 		t.Heard++

@@ -1,6 +1,7 @@
 package progress
 
 import (
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -137,6 +138,42 @@ ms               p50       p90       p99       max      checks
 `
 	if !strings.HasSuffix(got, end) {
 		t.Errorf("got\n%s\nwant at the end\n%s", got, end)
+	}
+}
+
+// One result is told as it is: percentiles of it would say its own times four times over.
+func TestSummaryOfOne(t *testing.T) {
+	moved := answered(404, 3*time.Millisecond)
+	moved.URL, moved.FinalURL, moved.Redirects = "http://a.test/", "http://b.test/\x1b", 1
+	for _, tt := range []struct {
+		add  func(*Tally)
+		want string
+	}{
+		{func(t *Tally) { t.Add(moved, 1) }, "1 input checked in 1s\nhttp://a.test/ leads to http://b.test/\\x1b, which answered 404\n" +
+			"ms\n  wait         3.000\n"},
+		{func(t *Tally) { t.Add(failed(engine.KindConnectRefused, 0), 1) }, "1 input checked in 1s\nconnect.refused: "},
+		{func(t *Tally) {
+			t.AddName(&engine.NameResult{Answer: resolver.Answer{Name: "a.test", Addrs: []netip.Addr{netip.IPv6Loopback()}}}, 1)
+		}, "1 input looked up in 1s\na.test is at ::1\nms\n"},
+	} {
+		tally := NewTally(Checks)
+		if strings.Contains(tt.want, "looked") {
+			tally = NewTally(Names)
+		}
+		tt.add(tally)
+		if got := (Summary{Tally: tally, Elapsed: time.Second}).String(); !strings.HasPrefix(got, tt.want) {
+			t.Errorf("got\n%s\nwant\n%s", got, tt.want)
+		}
+	}
+}
+
+func TestNarrowTerminalsHaveANarrowTable(t *testing.T) {
+	for width, want := range map[int]int{0: 62, 80: 62, 62: 62, 61: 42} {
+		_, table, _ := strings.Cut(Summary{Tally: sample1(), Width: width}.String(), "\nms ")
+		first, _, _ := strings.Cut("ms "+table, "\n")
+		if len(first) != want {
+			t.Errorf("a terminal of %d columns has a table of %d, want %d: %q", width, len(first), want, first)
+		}
 	}
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"iter"
@@ -67,6 +68,7 @@ type bulk struct {
 	form    *form.Form
 	records sync.Pool // *[]byte: a record as JSON, on its way to its form
 	file    *os.File  // that out writes to
+	left    string    // the output that a list without inputs leaves as it is
 	report  *os.File  // of --summary-json; nil for none
 	begun   bool      // an earlier run has written to it
 	out     *output.Writer
@@ -132,7 +134,7 @@ func (s *bulk) where() string {
 	if s.opt.output == output.Stdout {
 		return "standard output"
 	}
-	return s.opt.output
+	return cmp.Or(s.left, s.opt.output)
 }
 
 // run works through the list, and tells what came of it.

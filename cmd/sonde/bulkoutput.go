@@ -54,6 +54,10 @@ func (s *bulk) isColored() bool {
 // openOutput opens where the records go, and for a file what is beside it, so that a later run can
 // go on from there.
 func (s *bulk) openOutput() error {
+	if s.opt.output != output.Stdout && s.list != nil && s.list.IsEmpty() {
+		// What an earlier run wrote is worth more than the nothing of this one.
+		s.left, s.opt.output, s.opt.resume, s.opt.overwrite = s.opt.output, os.DevNull, false, false
+	}
 	mode := output.Fresh
 	switch {
 	case s.opt.overwrite:

@@ -40,8 +40,8 @@ func (s *bulk) meterConfig() progress.Config {
 // width of the live line.
 func (s *bulk) width() int { return cmp.Or(s.terminalWidth(), 80) }
 
-// terminalWidth is that of the terminal that standard error is, and 0 where it is none; people resize
-// it meanwhile.
+// terminalWidth is that of the terminal that standard error is, and 0 where it is none; people
+// resize it meanwhile.
 func (s *bulk) terminalWidth() int {
 	width, _, err := term.GetSize(int(s.std.err.Fd()))
 	if err != nil {
@@ -70,9 +70,9 @@ func raiseFiles(to int64) string {
 		progress.Count(openFilesLimit()), progress.Count(to), to)
 }
 
-// leastFree is the number of files that a run still opens at the least, once the list and the output are
-// open: what lies beside the output, its sockets to three DNS servers, a file of the system's that is
-// read again, a connection and another to a second address.
+// leastFree is the number of files that a run still opens at the least, once the list and the
+// output are open: what lies beside the output, its sockets to three DNS servers, a file of the
+// system's that is read again, a connection and another to a second address.
 const leastFree = 11
 
 // enoughFiles refuses to begin where there would never be a descriptor left for a connection: each

@@ -86,6 +86,9 @@ func (s *bulk) finish(runErr, outErr error) error {
 		partial = s.reason()
 	}
 	sum := s.summary(partial)
+	if s.opt.quiet && sum.Account.Read == 0 && !s.broken() {
+		s.meter.Printf("sonde: 0 inputs")
+	}
 	if !s.opt.quiet {
 		s.meter.Printf("%s", strings.TrimRight(sum.String(), "\n"))
 	}

@@ -72,6 +72,34 @@ func (l *List) Holds(info os.FileInfo) bool {
 	return false
 }
 
+// IsEmpty reports whether all files are regular ones without an input. Of what cannot be read
+// before its turn, or turns out to be broken, that is not known. Ask it before Lines.
+func (l *List) IsEmpty() bool {
+	for _, f := range l.files {
+		if !f.info.Mode().IsRegular() || f.open != nil || !isEmpty(f.name) {
+			return false
+		}
+	}
+	return true
+}
+
+func isEmpty(name string) bool {
+	f, err := os.Open(name)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	text, free, err := decompress(f)
+	if err != nil {
+		return false
+	}
+	if free != nil {
+		defer free()
+	}
+	_, err = NewScanner(text).Next()
+	return errors.Is(err, io.EOF)
+}
+
 // Lines yields the lines. It ends early when halt is closed, even while a file keeps the reader
 // waiting; after an end that was not early, Err tells whether there is no more to come.
 func (l *List) Lines(halt <-chan struct{}) iter.Seq[string] {

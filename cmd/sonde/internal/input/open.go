@@ -69,11 +69,32 @@ func openFile(name string, stdin *os.File) (file, error) {
 		return file{}, &ReadError{shown, err}
 	}
 	opened := file{name: shown, open: f, owned: owned, info: info}
-	if owned && info.Mode().IsRegular() {
+	if !info.Mode().IsRegular() {
+		return opened, nil
+	}
+	err = lookInto(f)
+	if owned {
 		f.Close()
 		opened.open = nil
 	}
+	if err != nil {
+		return file{}, &ReadError{shown, err}
+	}
 	return opened, nil
+}
+
+// lookInto refuses a regular file whose content is no list. What it reads is read again later.
+func lookInto(f *os.File) error {
+	at, err := f.Seek(0, io.SeekCurrent)
+	if err != nil {
+		return err
+	}
+	start := make([]byte, enoughToTell)
+	n, err := f.ReadAt(start, at)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	return refusal(start[:n])
 }
 
 // counter counts the bytes that pass, compressed or not.
@@ -92,56 +113,50 @@ func (c *counter) Read(p []byte) (int, error) {
 // has none. The function frees what the decompressor holds; it is nil for text that is not packed.
 func decompress(r io.Reader) (io.Reader, func(), error) {
 	buffered := bufio.NewReaderSize(r, 64<<10)
-	magic, _ := buffered.Peek(4) // an error is the first read's to report
-	if err := packed(magic, buffered); err != nil {
-		return nil, nil, err
-	}
+	start, err := startOf(buffered)
 	switch {
-	case bytes.HasPrefix(magic, []byte{0x1f, 0x8b}):
+	case err != nil:
+		return nil, nil, err
+	case isGzip(start):
 		unzip, err := gzip.NewReader(buffered)
 		if err != nil {
 			return nil, nil, fmt.Errorf("it begins as gzip, but: %w", err)
 		}
-		return unzip, func() { unzip.Close() }, nil
-	case isZstd(magic):
+		text := bufio.NewReaderSize(unzip, 64<<10)
+		if _, err := startOf(text); err != nil {
+			return nil, nil, err
+		}
+		return text, func() { unzip.Close() }, nil
+	case isZstd(start):
 		unpack, err := zstd.NewReader(buffered, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
 			zstd.WithDecoderMaxWindow(zstdWindow))
 		if err != nil {
 			return nil, nil, err
 		}
-		return unpack, unpack.Close, nil
+		text := bufio.NewReaderSize(unpack, 64<<10)
+		if _, err := startOf(text); err != nil {
+			unpack.Close()
+			return nil, nil, err
+		}
+		return text, unpack.Close, nil
 	}
 	return buffered, nil, nil
 }
 
-// packings are what is recognised by its first four bytes and not unpacked here. Read as text, each would
-// be a few lines that are no URLs.
-var packings = []struct{ magic, name, unpack string }{
-	{"\xfd7zX", "xz", "xz -dc"},
-	{"PK\x03\x04", "zip", "unzip -p"},
-	{"7z\xbc\xaf", "7z", "7z x -so"},
-	{"\x04\x22\x4d\x18", "lz4", "lz4 -dc"},
+// startOf returns what the first read gives, and the error of content that is no list.
+func startOf(r *bufio.Reader) ([]byte, error) {
+	r.Peek(4) // an error is the first read's to report
+	start, _ := r.Peek(r.Buffered())
+	return start, refusal(start)
 }
 
-func packed(magic []byte, r *bufio.Reader) error {
-	for _, p := range packings {
-		if string(magic) == p.magic {
-			return fmt.Errorf("it is packed with %s; unpack it first: %s FILE | sonde scan", p.name, p.unpack)
-		}
-	}
-	if bytes.HasPrefix(magic, []byte("BZh")) { // a host may begin so, and then goes on otherwise
-		if more, _ := r.Peek(10); bytes.HasSuffix(more, []byte("1AY&SY")) {
-			return errors.New("it is packed with bzip2; unpack it first: bzip2 -dc FILE | sonde scan")
-		}
-	}
-	return nil
-}
+func isGzip(start []byte) bool { return bytes.HasPrefix(start, []byte{0x1f, 0x8b}) }
 
 // isZstd knows the frames of RFC 8878 section 3.1: data, and the skippable ones that may precede.
-func isZstd(magic []byte) bool {
-	if len(magic) < 4 {
+func isZstd(start []byte) bool {
+	if len(start) < 4 {
 		return false
 	}
-	return bytes.Equal(magic, []byte{0x28, 0xb5, 0x2f, 0xfd}) ||
-		magic[0]&0xf0 == 0x50 && bytes.Equal(magic[1:], []byte{0x2a, 0x4d, 0x18})
+	return bytes.HasPrefix(start, []byte{0x28, 0xb5, 0x2f, 0xfd}) ||
+		start[0]&0xf0 == 0x50 && bytes.HasPrefix(start[1:], []byte{0x2a, 0x4d, 0x18})
 }

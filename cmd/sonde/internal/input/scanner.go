@@ -17,9 +17,6 @@ const lineBuffer = MaxLine + 2
 
 var byteOrderMark = []byte("\xef\xbb\xbf")
 
-// errUTF16 stands for a list in an encoding in which each URL would be an error of its own.
-var errUTF16 = errors.New("it is UTF-16 text; convert it to UTF-8 first, for example with iconv -f UTF-16 -t UTF-8")
-
 // Scanner reads the input lines of one text: what is neither blank nor a # comment. It is not safe
 // for concurrent use.
 type Scanner struct {
@@ -39,8 +36,9 @@ func NewScanner(r io.Reader) *Scanner {
 func (s *Scanner) Offset() int64 { return s.offset }
 
 // Next returns the next input line, without its line end: LF, CRLF, or the end of the text; CR in a
-// text that has one and no LF in its first 64 KiB. The error is io.EOF at the end, or what the reader
-// returned; a line that the reader broke off in is not given, because half a URL is another URL.
+// text that has one and no LF in its first 64 KiB. The error is io.EOF at the end, or what the
+// reader returned; a line that the reader broke off in is not given, because half a URL is another
+// URL.
 func (s *Scanner) Next() (string, error) {
 	if !s.started {
 		s.started = true
@@ -67,9 +65,6 @@ func (s *Scanner) skipMark() error {
 		n, err := s.r.Discard(len(start))
 		s.offset += int64(n)
 		return err
-	}
-	if bytes.HasPrefix(start, []byte("\xff\xfe")) || bytes.HasPrefix(start, []byte("\xfe\xff")) {
-		return errUTF16
 	}
 	return nil
 }

@@ -149,14 +149,6 @@ func TestReadErrorInLongLine(t *testing.T) {
 	}
 }
 
-func TestUTF16IsRefused(t *testing.T) {
-	for _, in := range []string{"\xff\xfeh\x00", "\xfe\xff\x00h"} {
-		if _, err := scanAll(strings.NewReader(in)); !errors.Is(err, errUTF16) {
-			t.Errorf("%q: got %v, want %v", in, err, errUTF16)
-		}
-	}
-}
-
 // chunks reads as many bytes at a time as the sizes say, over and over.
 type chunks struct {
 	text  []byte
@@ -184,9 +176,6 @@ func FuzzReader(f *testing.F) {
 	f.Add([]byte("a\n b\r"), []byte{7}, uint32(MaxLine-1))
 	f.Add([]byte("a\nb"), []byte{63}, uint32(2*MaxLine))
 	f.Fuzz(func(t *testing.T, text, sizes []byte, stretch uint32) {
-		if bytes.HasPrefix(text, []byte("\xff\xfe")) || bytes.HasPrefix(text, []byte("\xfe\xff")) {
-			t.Skip("refused")
-		}
 		// A fuzzer does not come upon long lines by itself: the first byte is repeated.
 		if len(text) > 0 && text[0] < 0x80 {
 			text = append(bytes.Repeat(text[:1], int(stretch%(3*MaxLine))), text...)

@@ -121,7 +121,7 @@ type HeaderField struct {
 }
 
 // HostPort is the key of [Config.Pins]: the host name in lower case as it stands in a normalised URL
-// (A-labels, IPv6 without brackets), and the port.
+// (A-labels, IPv6 without brackets), without a final dot, and the port.
 type HostPort struct {
 	Host string
 	Port uint16

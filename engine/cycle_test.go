@@ -143,6 +143,26 @@ func TestDeadlinesAreAbsolute(t *testing.T) {
 	}
 }
 
+// The sentence tells a server that has begun to speak HTTP from one that says nothing.
+func TestAnInterimResponseAloneIsNoAnswer(t *testing.T) {
+	const interim = "HTTP/1.1 100 Continue\r\n\r\n"
+	silent := serve(t, func(c *origin.Conn, _ *origin.Request) {
+		c.WriteString(interim)
+		c.Hang()
+	})
+	r := probeUnder(t, KindReceiveTimeout, 0, func(limit time.Duration) *Result {
+		return probe(t, newEngine(t, Config{HeadTimeout: limit}), silent.Addr().String())
+	})
+	if want := "an interim response came, and the final one did not in time"; r.Err.Text != want {
+		t.Errorf("%q, want %q", r.Err.Text, want)
+	}
+	r = probe(t, newEngine(t, Config{}), serve(t, origin.SendAndClose(interim)).Addr().String())
+	expect(t, r, KindReceiveEmptyReply, 0)
+	if want := "an interim response came, and the final one did not"; r.Err.Text != want {
+		t.Errorf("%q, want %q", r.Err.Text, want)
+	}
+}
+
 func TestPhasesThatWereNotReachedAreNotZero(t *testing.T) {
 	addr, release, err := origin.Refused()
 	if err != nil {

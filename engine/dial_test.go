@@ -74,6 +74,7 @@ func TestPinsReplaceTheLookUp(t *testing.T) {
 	e := newEngine(t, Config{Pins: map[HostPort]netip.Addr{{"pinned.test", srv.Addr().Port()}: srv.Addr().Addr()},
 		ResolverConfig: resolver.Config{Servers: resolver.At(netip.MustParseAddrPort("127.0.0.1:1")), Hosts: "-"}})
 	url := "http://pinned.test:" + netip.AddrPortFrom(srv.Addr().Addr(), srv.Addr().Port()).String()[len("127.0.0.1:"):]
+	expect(t, probe(t, e, strings.Replace(url, ".test", ".test.", 1)), KindNone, 200)
 	r := probe(t, e, url)
 	expect(t, r, KindNone, 200)
 	if r.Timings.Reached(PhaseResolve) || r.Hops[0].DNS != nil {

@@ -261,6 +261,9 @@ func receiveText(kind Kind, c *check, err error) string {
 		if c.noticed == 0 {
 			return "no answer in time"
 		}
+		if c.interim > 0 && len(c.in) == 0 {
+			return onlyInterim + " in time"
+		}
 		return "the answer was not complete in time"
 	case KindReceiveReset:
 		if c.noticed == 0 {

@@ -216,9 +216,11 @@ func (c *check) receiveFailed(err error) *Error {
 	return c.fail(kind, PhaseReceive, err, "%s", receiveText(kind, c, err))
 }
 
+const onlyInterim = "an interim response came, and the final one did not"
+
 // broken makes the error of bytes that cannot be read as HTTP. The status stays, once its line was
 // read. After an interim response the peer has shown that it speaks HTTP: what follows is not a
-// response of the old kind, and its absence no empty reply.
+// response of the old kind.
 func (c *check) broken(err error) *Error {
 	if c.hop.StatusCode < 200 {
 		c.hop.StatusCode = 0
@@ -228,7 +230,7 @@ func (c *check) broken(err error) *Error {
 		case errors.Is(err, wire.ErrHTTP09):
 			err = wire.ErrNotHTTP
 		case errors.Is(err, wire.ErrEmptyReply):
-			err = wire.ErrHeadTruncated
+			return c.fail(KindReceiveEmptyReply, PhaseReceive, err, "%s", onlyInterim)
 		}
 	}
 	c.hop.Anomalies |= Anomaly(c.head.Anomalies)

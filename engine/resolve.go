@@ -2,6 +2,7 @@ package engine
 
 import (
 	"net/netip"
+	"strings"
 
 	"github.com/sondeprobe/sonde/resolver"
 )
@@ -38,7 +39,8 @@ func (e *Engine) pin(loc *location) (netip.Addr, bool) {
 	if len(e.cfg.Pins) == 0 {
 		return netip.Addr{}, false
 	}
-	addr, ok := e.cfg.Pins[HostPort{loc.host, loc.port}]
+	// "example.com." is the same name, written as an absolute one.
+	addr, ok := e.cfg.Pins[HostPort{strings.TrimSuffix(loc.host, "."), loc.port}]
 	return addr, ok
 }
 

@@ -95,9 +95,10 @@ func (h *ResponseHead) Reset() {
 // Bytes that do not begin with "HTTP/" are [ErrNotHTTP] as soon as they show
 // another protocol's first line: a word, a slash and a digit (RTSP/1.0,
 // HTP/1.1); a word, a space and three digits (ICY 200); three digits and a space
-// or hyphen (SMTP, FTP); or a known greeting, such as "SSH-". Otherwise they are
-// what HTTP/0.9 would be, which [EOF] reports as [ErrHTTP09]; Parse itself does
-// when more than 4 KiB of them have arrived.
+// or hyphen (SMTP, FTP); a known greeting, such as "SSH-"; or a control character
+// among their first 8, in that line (MySQL, HTTP/2). Otherwise they are what
+// HTTP/0.9 would be, which [EOF] reports as [ErrHTTP09]; Parse itself does when
+// more than 4 KiB of them have arrived.
 func (h *ResponseHead) Parse(b []byte, lim Limits) (n int, err error) {
 	// A buffer shorter than what was read already is another response.
 	if h.stage == stageDone || h.scan > len(b) {

@@ -35,13 +35,8 @@ func (r *reader) fail(err error) {
 	r.done = true
 	r.anomalies |= r.head.Anomalies
 	r.kind = "receive." + kinds[err]
-	if r.interim > 0 && !r.inBody { // the peer has shown that it speaks HTTP
-		switch err {
-		case ErrHTTP09:
-			r.kind = "receive.not_http"
-		case ErrEmptyReply:
-			r.kind = "receive.head_truncated"
-		}
+	if r.interim > 0 && !r.inBody && err == ErrHTTP09 { // the peer has shown that it speaks HTTP
+		r.kind = "receive.not_http"
 	}
 }
 

@@ -100,10 +100,16 @@ func (r *headResult) slowStart(in string) (rest string, err error) {
 		return in, ErrIncomplete
 	case in[0] == '\n', in[0] == '\r':
 		return in, ErrStatusLine
-	case slowOther.MatchString(in):
+	case slowOther.MatchString(in), slowBinary(in):
 		return in, ErrNotHTTP
 	}
 	return in, ErrHTTP09
+}
+
+// slowBinary looks for a control character in the first line, among the first 8 octets.
+func slowBinary(in string) bool {
+	line, _, _ := strings.Cut(strings.ReplaceAll(in[:min(len(in), 8)], "\r", "\n"), "\n")
+	return strings.ContainsFunc(line, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f })
 }
 
 func (r *headResult) slowStatusLine(in string) (rest string, err error) {

@@ -72,6 +72,9 @@ func otherProtocol(b []byte) bool {
 			return true
 		}
 	}
+	if isBinary(b) {
+		return true
+	}
 	const longest = 16 // letters in a protocol's name
 	word := 0
 	for word < len(b) && word <= longest && isLetter(b[word]) {
@@ -87,6 +90,21 @@ func otherProtocol(b []byte) bool {
 		return isDigit(rest[1])
 	}
 	return len(rest) > 3 && rest[0] == ' ' && threeDigits(rest[1:]) // ICY 200
+}
+
+// isBinary reports whether a control character stands where text would begin: in the first octets of
+// the first line. MySQL's greeting and the frames of HTTP/2 have one there.
+func isBinary(b []byte) bool {
+	const enough = 8
+	for _, c := range b[:min(len(b), enough)] {
+		switch {
+		case c == '\r', c == '\n':
+			return false
+		case c < ' ' && c != '\t', c == 0x7f:
+			return true
+		}
+	}
+	return false
 }
 
 func threeDigits(b []byte) bool {

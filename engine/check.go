@@ -33,6 +33,7 @@ type check struct {
 	public bool // the hop before was at a public address
 
 	missing resolver.Family // whose answer did not come in time; Any: none
+	asked   string          // the name that it was asked for, absolute
 
 	conn        *conn
 	spent       []*conn // to be closed

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"net/netip"
+	"time"
 
 	"github.com/sondeprobe/sonde/engine/internal/sock"
 	"github.com/sondeprobe/sonde/resolver"
@@ -13,6 +14,7 @@ type attempt struct {
 	conn *sock.Conn
 	est  sock.Established
 	err  error
+	at   time.Duration // when we saw its end, on the scale of the check; 0 when that is now
 }
 
 // takeIdle takes a pooled connection to one of the addresses.
@@ -39,6 +41,7 @@ func (c *check) poolKey(a netip.AddrPort) poolKey {
 // this machine's own is waited out; where the check may reuse, a connection that has become idle in
 // the meantime ends the wait.
 func (c *check) connect(mayReuse bool) *Error {
+	c.addrs = c.addrs[:min(len(c.addrs), maxAddrs)]
 	for try := 0; ; try++ {
 		c.clock.begin(PhaseConnect, c.at())
 		c.until = c.within(c.engine.cfg.ConnectTimeout)
@@ -51,6 +54,10 @@ func (c *check) connect(mayReuse bool) *Error {
 		}
 		kind := connectKind(got.err)
 		if !kind.isShortage() || !c.backOff(kind, try) {
+			if got.at > 0 && kind == KindConnectRefused {
+				c.clock.end(got.at) // since then DNS was waited for
+				c.clock.stamped(false)
+			}
 			return c.fail(kind, PhaseConnect, got.err, "%s", connectText(kind, got.addr, got.err))
 		}
 		if c.reused = mayReuse && c.takeIdle(); c.reused {

@@ -18,9 +18,13 @@ const staggerDelay = 250 * time.Millisecond
 // those that came late.
 const maxAddrs = 8
 
+// lateWait is how long the late answer for the missing family is waited for once all addresses that
+// are known have failed.
+const lateWait = time.Second
+
 // race is the addresses of a name that are tried beside each other: RFC 8305 section 5. The next
 // address starts when the one before has failed, or after the delay. When none is left, and one
-// family's answer has not come in time, DNS is asked for it again (section 3: what comes later is
+// family's answer had not come in time, DNS is asked for it again (section 3: what comes later is
 // tried too). The first that stands wins.
 type race struct {
 	*check
@@ -31,43 +35,57 @@ type race struct {
 	opened []*sock.Conn
 	waits  sync.WaitGroup
 
-	asking context.CancelFunc // ends the question for the missing family; nil when none is under way
-	more   chan lateAnswer    // what came of it
-
 	short  attempt // why the next address was put off, if it was
 	putOff int     // times in a row
+
+	late    chan lateAnswer    // what came of the question for the missing family
+	asking  context.CancelFunc // ends that question; nil when none is under way
+	notSent attempt            // what this machine was short of when it was to be asked
+	lastly  bool               // all that is known has failed, and lateWait runs
+	over    bool               // lateWait is over, or there is no use in it
 }
 
 // lateAnswer is what came of the question for the missing family.
 type lateAnswer struct {
-	addrs []netip.Addr
-	err   error
+	resolver.Answer
+	err error
 }
 
 // race tries the addresses, and closes all connections but the one that it returns; the goroutines
 // that it started are gone on return.
 func (c *check) race() attempt {
-	c.addrs = c.addrs[:min(len(c.addrs), maxAddrs)]
-	r := race{check: c, ended: make(chan attempt, 2*maxAddrs), more: make(chan lateAnswer, 1)}
+	r := race{check: c, ended: make(chan attempt, len(c.addrs)+c.mostLate())}
 	delay := time.NewTimer(0)
 	defer delay.Stop()
-	for r.best.conn == nil && (r.done < len(c.addrs) || c.missing != resolver.Any) {
+	for r.best.conn == nil && (r.done < len(c.addrs) || c.missing != resolver.Any && !r.over) {
 		select {
 		case <-delay.C:
 			delay.Reset(r.next())
 		case a := <-r.ended:
+			a.at = c.at()
 			r.done++
 			r.best = moreTelling(r.best, a)
 			delay.Reset(0)
-		case m := <-r.more:
-			delay.Reset(r.add(m))
+		case a := <-r.late:
+			delay.Reset(r.add(a))
 		case <-c.ctx.Done():
 			r.end()
 			return attempt{addr: c.addrs[0], err: c.ctx.Err()}
 		}
 	}
 	r.end()
+	if r.best.conn == nil && r.notSent.err != nil {
+		return moreTelling(r.best, r.notSent)
+	}
 	return r.best
+}
+
+// mostLate is how many addresses may come late.
+func (c *check) mostLate() int {
+	if c.missing == resolver.Any {
+		return 0
+	}
+	return maxAddrs
 }
 
 // end ends what is under way, but for the best.
@@ -81,17 +99,38 @@ func (r *race) end() {
 		}
 	}
 	r.waits.Wait()
+	select {
+	case late := <-r.late:
+		r.count(&late)
+	default:
+	}
+}
+
+// count adds the late question to what the record says of DNS.
+func (r *race) count(late *lateAnswer) {
+	if r.hop.DNS != nil {
+		r.hop.DNS.Attempts += late.Attempts
+	}
 }
 
 // next starts what comes next, and returns how long it has for itself.
 func (r *race) next() (wait time.Duration) {
+	const unlimited = time.Hour // sockets and look-ups have deadlines of their own
 	switch {
 	case r.begun < len(r.addrs):
 		return r.start(r.addrs[r.begun])
-	case r.missing != resolver.Any && r.asking == nil:
+	case r.missing == resolver.Any:
+		return unlimited
+	case r.done < len(r.addrs): // one may yet stand
 		r.ask()
+		return unlimited
+	case r.lastly || sock.Classify(r.best.err).Local(): // what we are short of is waited for elsewhere
+		r.over = true
+		return 0
 	}
-	return time.Until(r.until)
+	r.lastly = true
+	r.ask()
+	return lateWait
 }
 
 // start starts an address. While another is under way, an address that this machine is short of a
@@ -123,31 +162,35 @@ func (r *race) start(addr netip.AddrPort) (wait time.Duration) {
 	return staggerDelay
 }
 
-// ask asks DNS for the missing family.
+// ask asks DNS for the missing family, unless that is under way.
 func (r *race) ask() {
+	if r.asking != nil {
+		return
+	}
 	var ctx context.Context
 	ctx, r.asking = context.WithCancel(r.ctx)
-	until := r.until
+	r.late = make(chan lateAnswer, 1)
+	until := r.within(r.engine.cfg.ResolveTimeout)
 	r.waits.Go(func() {
-		ans, err := r.engine.resolver.LookUp(ctx, r.req.loc.host, r.missing, until)
-		r.more <- lateAnswer{ans.Addrs, err}
+		ans, err := r.engine.resolver.LookUp(ctx, r.asked, r.missing, until)
+		r.late <- lateAnswer{ans, err}
 	})
 }
 
 // add adds the addresses that came late, if policy lets them be dialled, and returns how long to
-// wait before what comes next. What this machine was short of a descriptor for is asked again.
-func (r *race) add(m lateAnswer) (wait time.Duration) {
+// wait before what comes next. A question that this machine had no descriptor for is asked again.
+func (r *race) add(late lateAnswer) (wait time.Duration) {
 	r.asking()
 	r.asking = nil
-	if sock.Classify(m.err).Local() {
-		short := attempt{addr: r.addrs[0], err: m.err}
-		r.best = moreTelling(r.best, short) // until then the target was not asked everywhere
-		r.giveBack(connectKind(short.err))
+	r.count(&late)
+	if sock.Classify(late.err).Local() {
+		r.notSent = attempt{addr: r.addrs[0], err: late.err}
+		r.giveBack(connectKind(late.err))
 		r.putOff++
 		return shortWait(r.putOff - 1)
 	}
-	r.missing = resolver.Any
-	for _, a := range m.addrs[:min(len(m.addrs), maxAddrs)] {
+	r.missing, r.notSent = resolver.Any, attempt{}
+	for _, a := range late.Addrs[:min(len(late.Addrs), maxAddrs)] {
 		if to := netip.AddrPortFrom(a, r.req.loc.port); r.refuse(to) == nil {
 			r.addrs = append(r.addrs, to)
 		}

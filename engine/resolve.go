@@ -64,7 +64,9 @@ func (c *check) lookUp() *Error {
 			for _, a := range ans.Addrs {
 				c.addrs = append(c.addrs, netip.AddrPortFrom(a, c.req.loc.port))
 			}
-			c.missing = missing(&ans)
+			if c.missing = missing(&ans); c.missing != resolver.Any {
+				c.asked = ans.Name + "."
+			}
 			return nil
 		}
 		kind := resolveKind(err)
@@ -91,7 +93,7 @@ func missing(ans *resolver.Answer) resolver.Family {
 }
 
 func isMissing(o *resolver.FamilyOutcome) bool {
-	return o.Err == resolver.ErrTimeout || o.Err == resolver.ErrLocal
+	return o.Open || o.Err == resolver.ErrLocal
 }
 
 func dnsInfo(ans *resolver.Answer, err error) *DNSInfo {

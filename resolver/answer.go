@@ -76,6 +76,7 @@ type FamilyOutcome struct {
 	RCode   int           // rcode of its deciding answer; meaningful when Arrived is not zero
 	Err     error         // nil with addresses; otherwise one of the package's sentinels, ErrNoAddress for NODATA
 	TTL     time.Duration // minimum over its chain; of a negative answer how long it may be believed
+	Open    bool          // Err is what it came to so far: the look-up ended before the answer did come
 	Arrived time.Time     // when its deciding answer arrived; zero without one, and in a cached answer
 	Server  Server        // who gave it
 }

@@ -81,6 +81,7 @@ type course struct {
 // result is what a question came to.
 type result struct {
 	asked   bool
+	open    bool         // this is what it came to so far
 	addrs   []netip.Addr // in the room of its question: to be copied
 	chain   []string
 	ttl     time.Duration
@@ -112,7 +113,7 @@ func (a *ask) fill(e *entry, now time.Time) {
 		out = &e.answer.AAAA
 	}
 	a.state, a.addrs, a.chain = done, e.answer.Addrs, e.answer.CNAME
-	a.rcode, a.err, a.server = out.RCode, out.Err, out.Server
+	a.rcode, a.err, a.server, a.open = out.RCode, out.Err, out.Server, out.Open
 	a.life = e.expires.Sub(now)
 	if a.ttl = a.life; !final(a.err) {
 		a.ttl = 0

@@ -229,10 +229,16 @@ func (c *cache) peek(k *key, now time.Time, a *Answer) (found bool, err error) {
 	sh.mu.Lock()
 	e := sh.get(k, now)
 	sh.mu.Unlock()
-	if e == nil {
+	if e == nil || e.isOpen() {
 		return false, nil
 	}
 	return true, e.cached(now, a)
+}
+
+// isOpen reports whether e is what one family came to when a look-up of both no longer waited for it.
+// A look-up of both need not wait again; one for this family alone has the time.
+func (e *entry) isOpen() bool {
+	return e.landed && e.key.family != Any && (e.answer.A.Open || e.answer.AAAA.Open)
 }
 
 // cached fills in the answer from the cache: what is left of its TTL, and no times of a wire that it did not see.

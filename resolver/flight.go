@@ -20,6 +20,10 @@ func (r *Resolver) ask(ctx context.Context, a *Answer, name string, family Famil
 	sh := r.cache.shard(&k)
 	sh.mu.Lock()
 	e := sh.find(&k, start)
+	if e != nil && e.isOpen() {
+		sh.remove(e)
+		e = nil
+	}
 	if e != nil && e.landed {
 		sh.mu.Unlock()
 		return e.cached(start, a)

@@ -216,10 +216,16 @@ func TestWhatAHoldCameToIsNoAnswerForThatFamily(t *testing.T) {
 			}
 		})
 		r := newTestWith(t, Config{}, usualPace, s)
-		mustLookUp(t, r, "a.example", Any, "192.0.2.1")
+		if a := mustLookUp(t, r, "a.example", Any, "192.0.2.1"); !a.AAAA.Open || a.A.Open {
+			t.Errorf("%+v", a)
+		}
 		begin := time.Now()
+		if a := mustLookUp(t, r, "a.example", Any, "192.0.2.1"); !a.AAAA.Open || time.Since(begin) >= usualPace.hold {
+			t.Errorf("%+v after %v", a, time.Since(begin)) // it was waited for once more
+		}
+		begin = time.Now()
 		a, err := r.LookUp(t.Context(), "a.example", IPv6, time.Time{})
-		if waited := time.Since(begin); !errors.Is(err, ErrTimeout) || a.Cached || waited != defaultTimeout {
+		if waited := time.Since(begin); !errors.Is(err, ErrTimeout) || a.Cached || a.AAAA.Open || waited != defaultTimeout {
 			t.Errorf("%+v, %v after %v", a, err, waited)
 		}
 	})

@@ -312,6 +312,7 @@ func (a *ask) soFar(now time.Time) result {
 	}
 	res.life, res.ttl = a.q.r.kept(res.err, 0), 0
 	early := a.q.deadline.Sub(now) > hurry && !a.q.heldOut
+	res.open = early || a.q.heldOut
 	if early || a.sent == 0 {
 		res.life = 0 // a caller in a hurry, or never asked: no reason for the next one not to ask
 	}
@@ -355,7 +356,7 @@ func (res *result) outcome() FamilyOutcome {
 	if !res.asked {
 		return FamilyOutcome{}
 	}
-	return FamilyOutcome{Asked: true, RCode: res.rcode, Err: res.err, TTL: res.ttl, Arrived: res.arrived, Server: res.server}
+	return FamilyOutcome{Asked: true, RCode: res.rcode, Err: res.err, TTL: res.ttl, Open: res.open, Arrived: res.arrived, Server: res.server}
 }
 
 var errTruncated = errors.New("truncated over TCP")

@@ -289,8 +289,8 @@ func (q *query) halves(whole *entry, now time.Time) (by [2]*entry) {
 	}
 	for i := range q.asks {
 		x := q.asks[i].soFar(now)
-		if x.life <= whole.life || q.heldOut && q.asks[i].state == asking {
-			continue // of no use, or not known: who asks for that family alone has more patience
+		if x.life <= whole.life {
+			continue
 		}
 		half := &entry{key: whole.key.of(Family(i) + IPv4), life: x.life, answer: Answer{Name: q.name, CNAME: x.chain, Server: x.server, RCode: x.rcode, TTL: x.ttl}}
 		if i == 0 {

@@ -65,7 +65,7 @@ func parseKinds(text string) (kindSet, error) {
 	for part := range strings.SplitSeq(text, ",") {
 		kinds := kindsOf(strings.TrimSpace(part))
 		if len(kinds) == 0 {
-			return kindSet{}, errors.New("give error kinds and groups of them, such as connect.refused,redirect.")
+			return kindSet{}, errors.New("give error kinds and groups of them, such as redirect.,connect.refused")
 		}
 		for _, k := range kinds {
 			set[k] = true

@@ -4,7 +4,7 @@ GO          ?= go
 STATICCHECK  = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK  = golang.org/x/vuln/cmd/govulncheck@v1.9.0
 BENCHSTAT    = golang.org/x/perf/cmd/benchstat@v0.0.0-20260908200009-22c9c6c9d4da
-FUZZ        ?= 10000x
+FUZZ        ?= 5000x
 ARGS        ?=
 
 .PHONY: scan test static test-servers build vet lint race cross fuzz bench vuln clean

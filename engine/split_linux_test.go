@@ -73,7 +73,7 @@ func TestEachAnswerHasItsOutcomeHoweverItIsCut(t *testing.T) {
 			compare(t, r, want, fmt.Sprintf("cut at %d", how))
 		}
 		for _, i := range offsets(string(v.In)) {
-			if !raceDetector || (i+n)%8 == 0 {
+			if !raceDetector || (i+n)%16 == 0 {
 				ask(i, &v)
 			}
 		}

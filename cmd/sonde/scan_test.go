@@ -15,8 +15,8 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/sondeprobe/sonde/bench/origin"
-	"github.com/sondeprobe/sonde/cmd/sonde/internal/progress"
 	"github.com/sondeprobe/sonde/cmd/sonde/internal/lab"
+	"github.com/sondeprobe/sonde/cmd/sonde/internal/progress"
 )
 
 // runHere runs a command line in this process, and returns what it wrote.

@@ -14,7 +14,7 @@ import (
 // default that its comment gives. An Engine copies the Config; the slices and maps must not change
 // while the Engine is in use.
 type Config struct {
-	// Concurrency is the number of checks that Run keeps in flight. 0 means 1,000. It is lowered to
+	// Concurrency is the number of checks that Run keeps in flight. 0 means 2,000. It is lowered to
 	// 80 % of the descriptors that the process may open, so that a full machine is not taken for a
 	// dead target; [Engine.Concurrency] tells the result. The look-ups of RunNames hold no descriptor,
 	// and so many of them are in flight at most.
@@ -128,7 +128,7 @@ type HostPort struct {
 }
 
 const (
-	defaultConcurrency     = 1000
+	defaultConcurrency     = 2000
 	defaultHostConcurrency = 4
 	defaultMaxRedirects    = 5
 	defaultBodyLimit       = 64 << 10

@@ -446,7 +446,7 @@ func TestAPanicOfEmitReachesTheCaller(t *testing.T) {
 
 func TestDefaultsAreTheDocumentedOnes(t *testing.T) {
 	c := Config{}.withDefaults()
-	if c.Concurrency != 1000 || c.HostConcurrency != 4 || c.Method != "GET" || c.MaxRedirects != 5 || c.BodyLimit != 64<<10 ||
+	if c.Concurrency != 2000 || c.HostConcurrency != 4 || c.Method != "GET" || c.MaxRedirects != 5 || c.BodyLimit != 64<<10 ||
 		c.Timeout != 30*time.Second || c.ResolveTimeout != 5*time.Second || c.ConnectTimeout != 5*time.Second ||
 		c.TLSTimeout != 10*time.Second || c.HeadTimeout != 10*time.Second || c.MaxIdle != 256 || c.IdleTimeout != 15*time.Second ||
 		!strings.HasPrefix(c.UserAgent, "sonde/") {

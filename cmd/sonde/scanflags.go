@@ -86,7 +86,7 @@ func (o *bulkOptions) outputFlags(f *pflag.FlagSet) {
 }
 
 func (o *scanOptions) paceFlags(f *pflag.FlagSet) {
-	set(f, &o.concurrency, "concurrency", "c", "N", "1000", parseInt(1, 1_000_000, "1000"),
+	set(f, &o.concurrency, "concurrency", "c", "N", "2000", parseInt(1, 1_000_000, "2000"),
 		"checks in flight; never more than 80 % of the descriptors")
 	set(f, &o.rate, "rate", "r", "N", "0", parseRate,
 		"checks started in a second, evenly spaced; 0 is no limit")

@@ -123,6 +123,9 @@ func (s *bulk) startEngine(cfg engine.Config) (err error) {
 func (s *bulk) openList(names []string, hint func(error) string) error {
 	list, err := input.Open(names, s.std.in)
 	if err != nil {
+		if _, told := errors.AsType[input.NoListError](err); told {
+			return runtimeError("%s", err)
+		}
 		return runtimeError("%s; %s", err, remedy(err, s.opt.concurrency, hint(err)))
 	}
 	s.list, s.lines, s.fromPipe = list, list.Lines, slices.Contains(names, input.Stdin)

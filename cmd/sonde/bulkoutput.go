@@ -252,6 +252,14 @@ func (s *bulk) write(encode func(dst []byte) []byte) {
 // header returns the line that a file of records begins with, without its LF; "" for none.
 func (s *bulk) header() string { return strings.TrimSuffix(string(s.form.AppendHeader(nil)), "\n") }
 
+// match notes, before the record is written, that --fail-on is about it.
+func (s *bulk) match() {
+	if !s.matched.Load() {
+		s.journal.MarkMatch()
+		s.matched.Store(true)
+	}
+}
+
 // pass notes that an input is done and has no record.
 func (s *bulk) pass(n int64) {
 	s.tally.Filter()

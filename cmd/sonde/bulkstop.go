@@ -33,7 +33,8 @@ func (s *bulk) abort(cause error) {
 const sameInterrupt = 500 * time.Millisecond
 
 // watchSignals drains at the first signal and aborts at the second. After that a signal has its
-// default effect, so that a run that waits for a stuck reader of its output can still be ended.
+// default effect, so that a run that waits for a stuck reader of its output can still be ended. When
+// it is stopped, a signal that counts once with the first still has none.
 func (s *bulk) watchSignals() (stop func()) {
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
@@ -41,10 +42,10 @@ func (s *bulk) watchSignals() (stop func()) {
 		signal.Notify(signals, syscall.SIGHUP)
 	}
 	done, gone := make(chan struct{}), make(chan struct{})
+	var first os.Signal
+	var since time.Time // zero for no signal
 	go func() {
 		defer close(gone)
-		var first os.Signal
-		var since time.Time
 		for {
 			var sig os.Signal
 			select {
@@ -67,9 +68,9 @@ func (s *bulk) watchSignals() (stop func()) {
 		}
 	}()
 	return func() {
-		signal.Stop(signals)
 		close(done)
 		<-gone
+		time.AfterFunc(sameInterrupt-time.Since(since), func() { signal.Stop(signals) })
 	}
 }
 
@@ -87,7 +88,7 @@ func (s *bulk) finish(runErr, outErr error) error {
 	}
 	sum := s.summary(partial)
 	if s.opt.quiet && sum.Account.Read == 0 && !s.broken() {
-		s.meter.Printf("sonde: 0 inputs")
+		s.meter.Printf("sonde: 0 inputs%s", s.leftAlone())
 	}
 	if !s.opt.quiet {
 		s.meter.Printf("%s", strings.TrimRight(sum.String(), "\n"))
@@ -97,6 +98,14 @@ func (s *bulk) finish(runErr, outErr error) error {
 		end = err
 	}
 	return end
+}
+
+// leftAlone says of an output that an empty list leaves as it is that it does.
+func (s *bulk) leftAlone() string {
+	if s.left == "" {
+		return ""
+	}
+	return "; " + s.left + " is left as it was"
 }
 
 // reason says why the list was not worked through.
@@ -125,7 +134,7 @@ func (s *bulk) verdict(runErr, outErr error) error {
 	case errors.Is(outErr, output.ErrMoved):
 		return runtimeError("cannot write to %s: %s; begin again with a file that stays where it is", s.where(), outErr)
 	case outErr != nil:
-		return runtimeError("cannot write to %s: %s; %s whole records were written before; make room; %s",
+		return runtimeError("cannot write to %s: %s; this run wrote %s whole records; make room; %s",
 			s.where(), output.Reason(outErr), progress.Count(account.Written), s.howToGoOn())
 	case interrupted:
 		return &exit{exitInterrupted, fmt.Sprintf("interrupted: %s; %s", account, s.howToGoOn())}
@@ -142,7 +151,7 @@ func (s *bulk) verdict(runErr, outErr error) error {
 	case !account.Balanced():
 		return runtimeError("%s: the lines do not add up, which is a fault of sonde itself",
 			account)
-	case s.matched.Load():
+	case s.matched.Load(), s.journal.Stored().Match:
 		return &exit{status: exitMatched}
 	}
 	return nil

@@ -69,16 +69,18 @@ func (s *bulk) writeSummary(sum progress.Summary) error {
 	if s.report == nil {
 		return nil
 	}
-	err := output.Empty(s.report)
-	if s.report == s.std.out {
-		err = nil
+	if s.report == s.std.out { // what others wrote there stays
+		_, err := s.report.Write(sum.Report(s.name))
+		return s.summaryFailed(err)
 	}
+	err := output.Empty(s.report)
 	if err == nil {
 		_, err = s.report.Write(sum.Report(s.name))
 	}
-	if s.report != s.std.out {
-		err = errors.Join(err, s.report.Close())
-	}
+	return s.summaryFailed(errors.Join(err, s.report.Close()))
+}
+
+func (s *bulk) summaryFailed(err error) error {
 	if err != nil {
 		return runtimeError("cannot write to %s: %s; the records are whole", s.opt.summaryJSON,
 			output.Reason(err))

@@ -66,7 +66,7 @@ func TestAFullDiskIsGoneOnFrom(t *testing.T) {
 				told := s.fails("cannot write to "+s.out+": no space left on device; ",
 					"; make room; resume it by: ", " --resume ")
 				written := int64(len(s.records()))
-				says := "; " + progress.Count(written) + " whole records were written before; "
+				says := "; this run wrote " + progress.Count(written) + " whole records; "
 				if written == 0 || !strings.Contains(told, says) {
 					t.Errorf("%d records are there: %s", written, told)
 				}
@@ -87,7 +87,7 @@ func TestADiskWithoutRoomForTheJournalIsGoneOnFrom(t *testing.T) {
 	for pages, says := range map[int]string{
 		2: "cannot write to out.jsonl.zst.sonde: no space left on device; it goes beside the records, ",
 		3: "cannot write to out.jsonl.zst: no space left on device; " +
-			"0 whole records were written before; make room; resume it by: ",
+			"this run wrote 0 whole records; make room; resume it by: ",
 	} {
 		t.Run(fmt.Sprint(pages), func(t *testing.T) {
 			d := newDisk(t, pages)

@@ -214,6 +214,32 @@ func TestASignalThatComesTwiceAtOnceIsOneInterrupt(t *testing.T) {
 	}
 }
 
+// That is so too where nothing is in flight, and the run ends between the two.
+func TestASignalThatComesTwiceAtOnceLeavesTheAccount(t *testing.T) {
+	in, typed, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	defer typed.Close()
+	g := newGate(t)
+	g.open()
+	p := start(t, in, nil, "scan")
+	io.WriteString(typed, "http://"+g.Addr().String()+"/\n")
+	g.waitBegun(t, 1)
+	p.signal(os.Interrupt)
+	p.waitFor("draining")
+	for range 100 {
+		if p.cmd.Process.Signal(os.Interrupt) != nil {
+			break // it has ended
+		}
+	}
+	p.end(exitInterrupted)
+	if told := p.told.String(); !strings.Contains(told, "1 line read = 1 written") {
+		t.Errorf("the summary says %s", told)
+	}
+}
+
 // A standard input that has nothing more to say for now does not keep the scan from ending.
 func TestInterruptDoesNotWaitForInput(t *testing.T) {
 	g := newGate(t)

@@ -194,7 +194,7 @@ func (s *resolveRun) emit(r *engine.NameResult) {
 	}
 	s.tally.AddName(r, s.eng.Stats().InFlight)
 	if r.Failed && s.opt.failOn == "errors" {
-		s.matched.Store(true)
+		s.match()
 	}
 	s.write(r.AppendJSON)
 }

@@ -108,7 +108,7 @@ func (s *scanRun) emit(r *engine.Result) {
 	}
 	s.tally.Add(r, s.eng.Stats().InFlight)
 	if s.opt.fails(r) {
-		s.matched.Store(true)
+		s.match()
 	}
 	if !s.opt.wants(r) {
 		s.pass(r.N)

@@ -2,8 +2,6 @@ package input
 
 import (
 	"bytes"
-	"errors"
-	"fmt"
 )
 
 // enoughToTell is the number of bytes at the start of a file by which refusal tells what it is.
@@ -24,21 +22,26 @@ var packings = []struct {
 // documents are binary by their first bytes, and hold no NUL early enough to show it.
 var documents = []string{"%PDF-", "\x89PNG", "\xff\xd8\xff", "GIF87a", "GIF89a", "\x7fELF"}
 
+// NoListError says what a file is that is no list, and what to do.
+type NoListError string
+
+func (e NoListError) Error() string { return string(e) }
+
 // refusal says why a file that begins with start is no list of URLs, and what to do; nil when it may
-// be one.
+// be one. The error is a [NoListError].
 func refusal(start []byte) error {
 	has := func(magic string) bool { return bytes.HasPrefix(start, []byte(magic)) }
 	switch {
 	case isGzip(start), isZstd(start):
 		return nil // it is unpacked here, and looked at again
 	case has("PK\x03\x04") && isOffice(start), has("\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"):
-		return errors.New("it is an office document; save the column with the URLs as text first")
+		return NoListError("it is an office document; save the column with the URLs as text first")
 	case has("BZh") && len(start) >= 10 && string(start[4:10]) == "1AY&SY":
 		return packedWith("bzip2", "bzip2 -dc")
 	case len(start) >= 262 && string(start[257:262]) == "ustar" && bytes.IndexByte(start[:257], 0) >= 0:
 		return packedWith("tar", "tar -xOf")
 	case has("\xff\xfe"), has("\xfe\xff"), isUTF16(start):
-		return errors.New("it is UTF-16 text; convert it to UTF-8 first, for example with iconv -f UTF-16 -t UTF-8")
+		return NoListError("it is UTF-16 text; convert it to UTF-8 first, for example with iconv -f UTF-16 -t UTF-8")
 	}
 	for _, p := range packings {
 		if has(p.magic) {
@@ -56,10 +59,10 @@ func refusal(start []byte) error {
 	return nil
 }
 
-var errBinary = errors.New("it is binary and no list of URLs; give a text file with one URL a line")
+const errBinary = NoListError("it is binary and no list of URLs; give a text file with one URL a line")
 
 func packedWith(name, unpack string) error {
-	return fmt.Errorf("it is packed with %s; unpack it first: %s FILE | sonde scan", name, unpack)
+	return NoListError("it is packed with " + name + "; unpack it first: " + unpack + " FILE | sonde scan")
 }
 
 // isOffice tells a document of Office Open XML or OpenDocument from another zip: by the names of its

@@ -27,11 +27,12 @@ type Header struct {
 	Since time.Time `json:"since"`
 }
 
-// Position is how far a run has read its inputs.
+// Position is how far a run has read its inputs, and what it has met.
 type Position struct {
 	Lines int64 // inputs that were read
 	Hash  [sha256.Size]byte
 	Whole bool // the list has ended there
+	Match bool // an input came to what the run's exit status is to tell
 }
 
 // MismatchError says, for people, what keeps a run from going on. It is a sentence without a full
@@ -67,10 +68,8 @@ func Check(old, now Header) error {
 	}
 	var differ []string
 	for _, name := range slices.Sorted(maps.Keys(names)) {
-		before, given := old.Options[name]
-		text, givenNow := now.Options[name]
-		if before != text || given != givenNow {
-			differ = append(differ, difference(name, before, text, given, givenNow))
+		if before, text := old.Options[name], now.Options[name]; before != text {
+			differ = append(differ, difference(name, before, text))
 		}
 	}
 	if len(differ) > 0 {
@@ -83,7 +82,9 @@ func Check(old, now Header) error {
 	return nil
 }
 
-func difference(name, before, text string, given, givenNow bool) string {
+// difference says how an option differs. One without a text was not given.
+func difference(name, before, text string) string {
+	given, givenNow := before != "", text != ""
 	secret := strings.HasPrefix(before, digested) || strings.HasPrefix(text, digested)
 	switch {
 	case !given && secret:

@@ -33,6 +33,7 @@ type Journal struct {
 	read     int64 // of them that are this run's
 	before   int64 // of those, done by earlier runs
 	whole    bool
+	match    bool
 	verified bool // the lines of the run that this one goes on from have been read again
 }
 
@@ -97,7 +98,7 @@ func Open(path string) (*Journal, error) {
 		return nil, err
 	}
 	j := newJournal(path, h)
-	j.file, j.stored, j.written = file, at, at
+	j.file, j.stored, j.written, j.match = file, at, at, at.Match
 	if err := file.readPages(&j.filtered); err != nil {
 		file.file.Close()
 		return nil, err
@@ -170,6 +171,14 @@ func (j *Journal) MarkFiltered(n int64) error {
 	return nil
 }
 
+// MarkMatch notes that an input came to what the exit status is to tell, also that of a run which goes on
+// from this one. It must be called before the output gets the record of that input.
+func (j *Journal) MarkMatch() {
+	j.reading.Lock()
+	defer j.reading.Unlock()
+	j.match = true
+}
+
 // Sync writes to the file what has changed. It must be called before the output gets a record, and
 // should be from time to time otherwise: a run of which all is filtered has no output. It may be
 // called from any goroutine. When nothing has changed it makes no system call.
@@ -205,10 +214,10 @@ func (j *Journal) Sync() error {
 func (j *Journal) position() (at Position, changed bool) {
 	j.reading.Lock()
 	defer j.reading.Unlock()
-	if !j.verified || j.lines == j.written.Lines && j.whole == j.written.Whole {
+	if !j.verified || j.lines == j.written.Lines && j.whole == j.written.Whole && j.match == j.written.Match {
 		return at, false
 	}
-	return Position{Lines: j.lines, Hash: j.hash.sum(), Whole: j.whole}, true
+	return Position{Lines: j.lines, Hash: j.hash.sum(), Whole: j.whole, Match: j.match}, true
 }
 
 // Close calls Sync and closes the file. It must be the last call.

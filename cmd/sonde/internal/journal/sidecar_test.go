@@ -60,6 +60,7 @@ func TestJournalIsReadAsItWasWritten(t *testing.T) {
 		h.Options = options
 		j := create(t, h)
 		given(j, "a", "bc")
+		j.MarkMatch()
 		if err := j.Close(); err != nil {
 			t.Fatal(err)
 		}
@@ -69,7 +70,7 @@ func TestJournalIsReadAsItWasWritten(t *testing.T) {
 			got.Since.Format(time.RFC3339) != "2026-03-04T04:06:07Z" {
 			t.Errorf("got %+v", got)
 		}
-		want := Position{Lines: 2, Hash: sha256.Sum256([]byte("a\nbc\n")), Whole: true}
+		want := Position{Lines: 2, Hash: sha256.Sum256([]byte("a\nbc\n")), Whole: true, Match: true}
 		if again.Stored() != want {
 			t.Errorf("got %+v, want %+v", again.Stored(), want)
 		}

@@ -16,6 +16,7 @@ type position struct {
 	Seq   int64  `json:"seq"`
 	Lines int64  `json:"lines"`
 	Whole bool   `json:"whole"`
+	Match bool   `json:"match"`
 	Hash  string `json:"hash"`
 }
 
@@ -32,6 +33,8 @@ func (s *sidecar) encode(seq int64, at Position) []byte {
 	text = strconv.AppendInt(text, at.Lines, 10)
 	text = append(text, `,"whole":`...)
 	text = strconv.AppendBool(text, at.Whole)
+	text = append(text, `,"match":`...)
+	text = strconv.AppendBool(text, at.Match)
 	text = append(text, `,"hash":"`...)
 	text = hex.AppendEncode(text, at.Hash[:])
 	text = append(text, `"}`...)
@@ -58,7 +61,7 @@ func (s *sidecar) readPosition() (at Position, err error) {
 		}
 		if p, ok := decode(text[:]); ok && p.Seq > s.seq {
 			s.seq = p.Seq
-			at = Position{Lines: p.Lines, Whole: p.Whole}
+			at = Position{Lines: p.Lines, Whole: p.Whole, Match: p.Match}
 			hex.Decode(at.Hash[:], []byte(p.Hash))
 		}
 	}

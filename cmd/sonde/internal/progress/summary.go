@@ -18,6 +18,7 @@ type Summary struct {
 	Limit   int           // checks in flight at most
 	Account Account
 	Where   string // the records are
+	Kept    bool   // there was nothing to check, and Where is left as it was
 	DryRun  bool   // nothing was checked, only read
 	Partial string // why inputs are left; "" when none are
 	Width   int    // columns of the terminal; 0 when there is none
@@ -48,6 +49,10 @@ func (s Summary) String() string {
 		s.cost(&b, &c)
 	}
 	fmt.Fprintf(&b, "%s\n", s.Account)
+	if s.Kept {
+		fmt.Fprintf(&b, "the list is empty; %s is left as it was\n", Safe(s.Where))
+		return b.String()
+	}
 	fmt.Fprintf(&b, "%s %s written to %s\n", Count(s.Account.Written),
 		plural(s.Account.Written, "record", "records"), Safe(s.Where))
 	return b.String()

@@ -41,7 +41,7 @@ func (s Summary) String() string {
 		kinds(&b, "errors by kind", &c, func(k engine.Kind) bool { return !k.IsLocal() })
 		kinds(&b, "shortages of this machine, which say nothing about the targets", &c, engine.Kind.IsLocal)
 	}
-	if c.Heard == 0 && s.Tally.work == Names && c.Kinds[engine.KindResolveTimeout]+c.Kinds[engine.KindResolveUnreachable] > 0 {
+	if c.Heard == 0 && c.Kinds[engine.KindResolveTimeout]+c.Kinds[engine.KindResolveUnreachable] > 0 {
 		b.WriteString("no DNS server has answered anything; look at --resolver, or at the servers of resolv.conf\n")
 	}
 	if !s.DryRun {

@@ -57,7 +57,7 @@ type counts struct {
 	Kinds          [256]int64 // RedirectErrors and Failed, by engine.Kind
 	ExpectMissing  int64      // final responses without the expected text
 	PeakInFlight   int64
-	Heard          int64  // names that a DNS server said something about
+	Heard          int64  // results of which a DNS server said something
 	First          string // what the first result was, as a sentence; not yet escaped
 	Moved          int64  // results with a MovedTo
 	Spaced         int64  // inputs with engine.InputSpace
@@ -88,6 +88,12 @@ func (t *Tally) Add(r *engine.Result, inFlight int64) {
 	}
 	if r.MovedTo != "" {
 		t.Moved++
+	}
+	for i := range r.Hops {
+		if dns := r.Hops[i].DNS; dns != nil && dns.Answered {
+			t.Heard++
+			break
+		}
 	}
 	switch {
 	case !r.Failed:

@@ -30,6 +30,7 @@ func answered(status int, wait time.Duration) *engine.Result {
 func failed(kind engine.Kind, status int) *engine.Result {
 	r := answered(status, engine.NotReached)
 	r.Failed, r.Err = true, &engine.Error{Kind: kind}
+	r.Hops = []engine.Hop{{DNS: &engine.DNSInfo{Answered: kind != engine.KindResolveTimeout}}}
 	return r
 }
 
@@ -163,6 +164,25 @@ func TestSummaryOfOne(t *testing.T) {
 		tt.add(tally)
 		if got := (Summary{Tally: tally, Elapsed: time.Second}).String(); !strings.HasPrefix(got, tt.want) {
 			t.Errorf("got\n%s\nwant\n%s", got, tt.want)
+		}
+	}
+}
+
+// So it is where URLs are checked.
+func TestSummaryOfChecksSaysThatNoServerAnswered(t *testing.T) {
+	const sentence = "no DNS server has answered anything; look at --resolver"
+	input := failed(engine.KindInputInvalidURL, 0)
+	input.Hops = nil
+	tally := NewTally(Checks)
+	for _, step := range []struct {
+		r    *engine.Result
+		want bool
+	}{
+		{input, false}, {failed(engine.KindResolveTimeout, 0), true}, {failed(engine.KindResolveNXDomain, 0), false},
+	} {
+		tally.Add(step.r, 1)
+		if got := (Summary{Tally: tally}).String(); strings.Contains(got, sentence) != step.want {
+			t.Errorf("want the sentence: %t; got\n%s", step.want, got)
 		}
 	}
 }

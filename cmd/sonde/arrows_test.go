@@ -26,6 +26,8 @@ var forbidden = []struct{ pkg, dep, why string }{
 	{"engine", module + "/resolver/doh", "an engine that pulled in an HTTP client would weigh on every embedder"},
 	{"engine/internal/sock", module + "/resolver", "sockets know addresses, not names"},
 	{"engine/internal/sock", module + "/wire", "sockets know bytes, not HTTP"},
+	{"engine/internal/suffix", "net", "a table of names does no I/O"},
+	{"engine/internal/suffix", "golang.org/", "golang.org/x/net/publicsuffix imports net/http"},
 	{"engine", module + "/bench", "what measures must not be part of what is measured"},
 	{"engine", module + "/cmd", "the command is thin and comes last"},
 	{"engine", "github.com/valyala/fasthttp", "the engine writes and reads HTTP itself"},

@@ -25,12 +25,15 @@ type check struct {
 	parked   time.Time     // when it began to wait for that place
 	shortage time.Duration // waited for what this machine was short of
 
-	req    request
-	sent   []sentRequest // of this chain, for loops
-	hop    *Hop          // the current one, last of res.Hops
-	clock  clock         // of the current hop
-	addrs  []netip.AddrPort
-	public bool // the hop before was at a public address
+	req     request
+	sent    []sentRequest // of this chain, for loops
+	cookies cookies       // of this chain
+	offered cookies       // them, and what the last response sets
+	sets    bool          // it sets some: offered counts once its redirect is followed
+	hop     *Hop          // the current one, last of res.Hops
+	clock   clock         // of the current hop
+	addrs   []netip.AddrPort
+	public  bool // the hop before was at a public address
 
 	missing resolver.Family // whose answer did not come in time; Any: none
 	asked   string          // the name that it was asked for, absolute
@@ -80,6 +83,7 @@ func (c *check) begin(ctx context.Context, j job) {
 	c.ctx, c.job = ctx, j
 	c.deadline = c.res.Start.Add(c.engine.cfg.Timeout)
 	c.sent = c.sent[:0]
+	c.cookies, c.offered, c.sets = cookies{}, cookies{}, false
 	c.hop, c.public, c.headLen, c.shortage, c.retryAfter = nil, false, 0, 0, 0
 }
 
@@ -89,7 +93,7 @@ func (c *check) begin(ctx context.Context, j job) {
 func (c *check) run() (waits bool) {
 	err := c.job.err
 	if err == nil {
-		c.req = request{loc: c.job.loc, method: c.engine.cfg.Method}
+		c.req = request{loc: c.job.loc, method: c.engine.cfg.Method, cookie: cookieDigest(c.engine.cookie)}
 		c.res.URL = c.job.loc.url
 		if err, waits = c.cycle(); waits {
 			return true
@@ -198,7 +202,7 @@ func isIdempotent(method string) bool {
 func (c *check) beginHop() {
 	c.res.Hops = append(c.res.Hops, Hop{URL: c.req.loc.url, Port: c.req.loc.port})
 	c.hop = &c.res.Hops[len(c.res.Hops)-1]
-	c.sent = append(c.sent, sentRequest{c.req.method, c.req.loc.url})
+	c.sent = append(c.sent, c.req.sent())
 	// A hop starts where the one before ended: what was waited for in between is lag.
 	c.clock.reset(c.res.Timings.Total)
 	c.noticed, c.arrived, c.reused, c.unstamped = 0, 0, false, false

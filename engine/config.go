@@ -57,6 +57,10 @@ type Config struct {
 	// ForbidDowngrade makes a redirect from https to http an error, KindRedirectDowngrade, in place
 	// of an anomaly.
 	ForbidDowngrade bool
+	// NoCookies leaves a redirect's Set-Cookie fields alone. Otherwise what a redirect sets is sent on in
+	// its chain, by RFC 6265, and forgotten with it: at most 50 cookies of 4 KiB, never for a public
+	// suffix. A cookie of Header goes before them in the same field.
+	NoCookies bool
 	// Strict turns every anomaly into its error, a downgrade too.
 	Strict bool
 

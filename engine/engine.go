@@ -31,6 +31,7 @@ type Engine struct {
 	tls      *tls.Config
 	header   []wire.RequestField // of a request to the first origin
 	foreign  []wire.RequestField // of a request to another: without the sensitive ones
+	cookie   string              // the Cookie fields of header as one value; "" for none
 	hostLine string              // Host as the caller wants it; "" for the URL's own
 
 	checks   sync.Pool // of *check, for Check
@@ -111,6 +112,9 @@ func (e *Engine) prepareHeader() error {
 			agent = true
 		case "accept":
 			accept = true
+		}
+		if strings.EqualFold(f.Name, "cookie") {
+			e.cookie = string(appendCookie([]byte(e.cookie), f.Value))
 		}
 		line := wire.RequestField{Name: f.Name, Value: f.Value}
 		e.header = append(e.header, line)

@@ -179,6 +179,7 @@ func (c *check) keepHead() {
 	c.res.BodyBytes, c.res.BodyComplete, c.res.BodyRead = 0, false, false
 	c.res.ExpectAsked, c.res.ExpectFound = false, false
 	c.keepLocation()
+	c.keepCookies()
 	c.keepRetryAfter()
 }
 

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"errors"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -89,11 +90,11 @@ func (c *check) redirect() (more bool, failed *Error) {
 	if downgrade && c.engine.cfg.ForbidDowngrade {
 		return false, c.misdirected(KindRedirectDowngrade, nil, "from https to %s", quote(next.url))
 	}
+	c.takeCookies()
 	req := c.nextRequest(status, next)
-	for i, s := range c.sent {
-		if s.url == req.loc.url && s.method == req.method {
-			return false, c.misdirected(KindRedirectLoop, nil, "back to %s, a loop%s", quote(s.url), through(c.sent[i+1:]))
-		}
+	if i := slices.Index(c.sent, req.sent()); i >= 0 {
+		return false, c.misdirected(KindRedirectLoop, nil, "back to %s, a loop%s%s",
+			quote(req.loc.url), through(c.sent[i+1:]), c.cookies.cause())
 	}
 	if downgrade {
 		c.hop.Anomalies |= Downgrade
@@ -190,6 +191,7 @@ func (c *check) nextRequest(status int, next location) request {
 	} else if !req.foreign {
 		req.loc.user = c.req.loc.user
 	}
+	req.cookie = cookieDigest(c.cookies.cookieField(c.engine.ownCookie(&req), &req.loc))
 	return req
 }
 

@@ -10,12 +10,27 @@ import (
 type request struct {
 	loc     location
 	method  string
-	foreign bool // the chain has left its first origin: what is sensitive stays behind for good
-	bare    bool // the method was changed: no Content-* fields
+	foreign bool   // the chain has left its first origin: what is sensitive stays behind for good
+	bare    bool   // the method was changed: no Content-* fields
+	cookie  uint64 // the digest of the Cookie field
 }
 
-// sentRequest is what makes a loop when it comes again.
-type sentRequest struct{ method, url string }
+// sentRequest is what makes a loop when it comes again. A hostile chain has a Cookie field of 200 KiB for
+// each hop: of that the digest is kept.
+type sentRequest struct {
+	method, url string
+	cookie      uint64
+}
+
+func (r *request) sent() sentRequest { return sentRequest{r.method, r.loc.url, r.cookie} }
+
+// ownCookie is the part of the Cookie field that the caller gave, as one value.
+func (e *Engine) ownCookie(r *request) string {
+	if r.foreign {
+		return ""
+	}
+	return e.cookie
+}
 
 // fields returns the field lines of the request, and the Host that goes with them.
 func (c *check) fields() (host string, lines []wire.RequestField) {
@@ -28,6 +43,12 @@ func (c *check) fields() (host string, lines []wire.RequestField) {
 	}
 	if c.req.bare {
 		lines = without(lines, isContent)
+	}
+	own := e.ownCookie(&c.req)
+	if cookie := c.cookies.cookieField(own, &c.req.loc); cookie != own {
+		// One field, as RFC 6265 section 5.4 asks.
+		lines = without(lines, func(name string) bool { return strings.EqualFold(name, "cookie") })
+		lines = append(lines, wire.RequestField{Name: "Cookie", Value: cookie})
 	}
 	if c.req.loc.user != "" {
 		// What the URL says goes before what all requests carry.

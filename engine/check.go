@@ -83,7 +83,6 @@ func (c *check) begin(ctx context.Context, j job) {
 	c.ctx, c.job = ctx, j
 	c.deadline = c.res.Start.Add(c.engine.cfg.Timeout)
 	c.sent = c.sent[:0]
-	c.cookies, c.offered, c.sets = cookies{}, cookies{}, false
 	c.hop, c.public, c.headLen, c.shortage, c.retryAfter = nil, false, 0, 0, 0
 }
 
@@ -278,6 +277,7 @@ func (c *check) shrink() {
 	if cap(c.body.content) > bodyBuffer {
 		c.body.content = nil
 	}
+	c.cookies, c.offered, c.sets = cookies{}, cookies{}, false // forgotten, however few
 }
 
 // at is now, on the scale of the check.

@@ -31,6 +31,7 @@ func TestAStateGivesBackWhatAnAnswerMadeGrow(t *testing.T) {
 		"/cut":  origin.SendAndClose(head[:len(head)-2]),
 		"/to":   origin.Redirect(302, "/"+strings.Repeat("\xff", maxLocation-1)), // three octets each in the request
 		"/body": origin.Respond(200, strings.Repeat("b", defaultBodyLimit)),
+		"/set":  raw("302 x", "Location: /cut", "Set-Cookie: a="+strings.Repeat("c", maxCookie-2)),
 	}
 	srv := serve(t, pages.Serve)
 	c := newCheck(newEngine(t, Config{Expect: []byte("x")}))
@@ -43,11 +44,15 @@ func TestAStateGivesBackWhatAnAnswerMadeGrow(t *testing.T) {
 		{"/cut", KindReceiveHeadTruncated, 200},
 		{"/to", KindNone, 404},
 		{"/body", KindNone, 200},
+		{"/set", KindReceiveHeadTruncated, 200},
 	} {
 		runOn(t, t.Context(), c, srv.Addr().String()+tc.path)
 		expect(t, &c.res, tc.kind, tc.status)
 		if cap(c.in) > most || cap(c.out) > most || cap(c.body.content) > bodyBuffer {
 			t.Errorf("%s leaves room for %d bytes received, %d sent and %d of content", tc.path, cap(c.in), cap(c.out), cap(c.body.content))
+		}
+		if c.cookies.list != nil || c.offered.list != nil {
+			t.Errorf("%s leaves %d cookies behind", tc.path, len(c.cookies.list))
 		}
 		// The head holds on to the buffer that it was read from.
 		if tc.path == "/head" && !reflect.ValueOf(c.head).IsZero() {

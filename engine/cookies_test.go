@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/sondeprobe/sonde/bench/origin"
 )
@@ -245,4 +247,58 @@ func TestAChainHasFiftyCookiesOfFourKiB(t *testing.T) {
 	if len(sent) != maxCookies || sent[0] != "c00=changed" || len(sent[maxCookies-1]) != maxCookie {
 		t.Errorf("%d cookies, the first %.20q", len(sent), sent[0])
 	}
+}
+
+func TestATryBeginsWithoutTheCookiesOfTheOneBefore(t *testing.T) {
+	var mu sync.Mutex
+	var got []string
+	srv := serve(t, func(c *origin.Conn, r *origin.Request) {
+		mu.Lock()
+		got = append(got, r.Target+" "+r.Get("Cookie"))
+		mu.Unlock()
+		if r.Target == "/" {
+			raw("302 x", "Location: /busy", "Set-Cookie: a=1")(c, r)
+			return
+		}
+		origin.Respond(503, "")(c, r)
+	})
+	e := retrying(t, Config{Retries: 1}, time.Microsecond)
+	results, err := collect(t, e, t.Context(), targets(srv.Addr().String()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	expect(t, results[1], KindNone, 503)
+	if want := []string{"/ ", "/busy a=1", "/ ", "/busy a=1"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// An answer that may be another request's sets nothing, and the request that is made again has the cookies
+// that the first one had.
+func TestAnAnswerThatWasDroppedSetsNoCookie(t *testing.T) {
+	var mu sync.Mutex
+	var got []string
+	srv := serve(t, func(c *origin.Conn, r *origin.Request) {
+		mu.Lock()
+		defer mu.Unlock()
+		got = append(got, r.Target+" "+r.Get("Cookie"))
+		switch {
+		case r.Target == "/":
+			raw("302 x", "Location: /next", "Set-Cookie: a=1")(c, r)
+		case r.Target == "/next" && r.N > 1: // two answers on a connection that was kept
+			planted := "HTTP/1.1 302 x\r\nContent-Length: 0\r\nLocation: /next\r\nSet-Cookie: a=planted\r\n\r\n"
+			c.WriteString(planted + planted)
+		case r.Target == "/next":
+			origin.Redirect(302, "/end")(c, r)
+		default:
+			origin.Respond(200, "")(c, r)
+		}
+	})
+	r := probe(t, newEngine(t, Config{}), srv.Addr().String())
+	expect(t, r, KindNone, 200)
+	want := []string{"/ ", "/next a=1", "/next a=1", "/end a=1"}
+	if mu.Lock(); !slices.Equal(got, want) || r.Attempts != 4 {
+		t.Errorf("%d attempts, got %q, want %q", r.Attempts, got, want)
+	}
+	mu.Unlock()
 }

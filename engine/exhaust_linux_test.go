@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"fmt"
 	"runtime"
 	"strconv"
 	"strings"
@@ -28,6 +29,7 @@ type attack struct {
 	cfg    Config
 	hops   int    // redirections before it, each with
 	to     string // this Location, and the number of the hop
+	set    string // and these field lines
 	fill   string // brings the check to where it holds the most
 	rest   string // goes on like this, until the check has enough
 	kind   Kind
@@ -50,7 +52,7 @@ func (a *attack) costs(t *testing.T) int64 {
 			<-attacking
 		}
 		if hop < a.hops {
-			c.WriteString("HTTP/1.1 302 Found\r\nContent-Length: 0\r\nLocation: " + a.to + strconv.Itoa(hop+1) + "\r\n\r\n")
+			c.WriteString("HTTP/1.1 302 Found\r\nContent-Length: 0\r\nLocation: " + a.to + strconv.Itoa(hop+1) + "\r\n" + a.set + "\r\n")
 			return
 		}
 		if err := c.WriteTaken(a.fill); err != nil {
@@ -95,6 +97,10 @@ func TestAnAnswerWithoutAnEndTakesBoundedMemory(t *testing.T) {
 		line := "X-" + strings.Repeat("n", 8) + ": "
 		return strings.Repeat(line+strings.Repeat("v", size-len(line)-2)+"\r\n", n)
 	}
+	var largeCookies strings.Builder
+	for i := range maxCookies {
+		fmt.Fprintf(&largeCookies, "Set-Cookie: c%02d=%s\r\n", i, strings.Repeat("v", maxCookie-4))
+	}
 	interim := "HTTP/1.1 103 Early Hints\r\n" + lines(200, 200) + "\r\n"
 	for _, a := range []attack{
 		{name: "a field line", fill: head + "A: " + strings.Repeat("a", wire.DefaultHeadBytes-len(head)-4), rest: "a",
@@ -125,6 +131,8 @@ func TestAnAnswerWithoutAnEndTakesBoundedMemory(t *testing.T) {
 			rest: "b", kind: KindReceiveBodyTooLarge, status: 200},
 		{name: "a chain of long Locations", hops: 5, to: "/" + strings.Repeat("b", maxLocation-2),
 			fill: head + lines(wire.DefaultFieldLines, 260), rest: "A: b\r\n", kind: KindReceiveHeadTooLarge, status: 200},
+		{name: "a chain of large cookies", hops: 2, to: "/", set: largeCookies.String(),
+			fill: head + lines(wire.DefaultFieldLines, 260), rest: "A: b\r\n", kind: KindReceiveHeadTooLarge, status: 200},
 	} {
 		got := a.costs(t)
 		t.Logf("%s: %d KiB", a.name, got>>10)
@@ -132,6 +140,10 @@ func TestAnAnswerWithoutAnEndTakesBoundedMemory(t *testing.T) {
 		if a.hops > 0 {
 			limit += int64(a.hops * maxLocation) // the record tells each
 			limit += 3 * maxLocation             // the origin keeps the last request, as octets and as text
+		}
+		if a.set != "" {
+			limit += 2 * maxCookies * maxCookie // the chain keeps them, and the request that was sent
+			limit += 2 * maxCookies * maxCookie // the origin keeps that too
 		}
 		if got > limit {
 			t.Errorf("%s: a check takes %d bytes, the limit is %d", a.name, got, limit)

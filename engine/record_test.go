@@ -471,6 +471,9 @@ func TestNoAllocs(t *testing.T) {
 	now := time.Now()
 	mapped, public := netip.MustParseAddr("::ffff:127.0.0.1"), netip.MustParseAddr("2001:db8::1")
 	var k clock
+	redirecting := &check{engine: &Engine{}, hop: &Hop{StatusCode: 302}}
+	_, err := redirecting.head.Parse([]byte("HTTP/1.1 302 Found\r\nLocation: /\r\n\r\n"), wire.Limits{})
+	mustHold(err == nil)
 	for _, c := range []struct {
 		name string
 		f    func()
@@ -507,6 +510,11 @@ func TestNoAllocs(t *testing.T) {
 			k.giveUp(PhaseReceive)
 			k.stop(9)
 			mustHold(k.t.Total == 8 && k.t.Phases[PhaseWait] == 2)
+		}},
+		{"keepCookies", func() {
+			redirecting.keepCookies()
+			redirecting.takeCookies()
+			mustHold(redirecting.cookies.cookieField("a=b", &base) == "a=b")
 		}},
 		{"isPrivate", func() { mustHold(isPrivate(mapped) && !isPrivate(public)) }},
 	} {

@@ -14,9 +14,9 @@ const (
 	maxCookie  = 4 << 10 // bytes of a Set-Cookie field: name, value and attributes
 )
 
-// cookies are those of one chain, by RFC 6265 section 5. What its revision (RFC 6265bis) and browsers
-// ask for beyond that is kept as well: who may set a Secure cookie, and the prefixes of names. How long a
-// cookie lives counts only as far as it has ended already, for a chain is short.
+// cookies are those of one chain, by RFC 6265 section 5. What its revision (RFC 6265bis) and
+// browsers ask for beyond that is kept as well: who may set a Secure cookie, and the prefixes of
+// names. How long a cookie lives counts only as far as it has ended already, for a chain is short.
 type cookies struct {
 	list    []cookie // in the order in which they are sent: longer paths first, then older ones
 	refused string   // why a cookie was refused, the latest; "" for none
@@ -50,8 +50,9 @@ const (
 	hostPrefix   = "__Host-"
 )
 
-// keepCookies copies what the head of a redirect sets, beside what the chain has. It becomes the chain's
-// when the redirect is followed: until its last byte has come, the answer may turn out to be another's.
+// keepCookies copies what the head of a redirect sets, beside what the chain has. It becomes the
+// chain's when the redirect is followed: until its last byte has come, the answer may turn out to
+// be another's.
 func (c *check) keepCookies() {
 	c.sets = false
 	if !isRedirect(c.hop.StatusCode) || c.engine.cfg.NoFollow || c.engine.cfg.NoCookies {
@@ -82,8 +83,8 @@ func (c *check) takeCookies() {
 	}
 }
 
-// cookieField is the Cookie field of a request to loc: what the caller gave, which is own, and behind it
-// what the chain has for it. "" for none.
+// cookieField is the Cookie field of a request to loc: what the caller gave, which is own, and
+// behind it what the chain has for it. "" for none.
 func (s *cookies) cookieField(own string, loc *location) string {
 	if len(s.list) == 0 {
 		return own
@@ -114,7 +115,8 @@ func appendCookie(field []byte, parts ...string) []byte {
 	return field
 }
 
-// cause says in the sentence of a loop that a cookie was refused: it may be what the site waits for.
+// cause says in the sentence of a loop that a cookie was refused: it may be what the site waits
+// for.
 func (s *cookies) cause() string {
 	if s.refused == "" {
 		return ""
@@ -128,8 +130,8 @@ func (k *cookie) goesTo(loc *location) bool {
 		pathMatches(cookiePath(loc), k.path) && (!k.secure || loc.https())
 }
 
-// set does what a Set-Cookie field of the response from loc asks for, or returns why it does not (RFC 6265
-// section 5.3).
+// set does what a Set-Cookie field of the response from loc asks for, or returns why it does not
+// (RFC 6265 section 5.3).
 func (s *cookies) set(loc *location, line string, now time.Time) (refused string) {
 	isControl := func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }
 	if strings.IndexFunc(line, isControl) >= 0 {
@@ -181,8 +183,8 @@ func (s *cookies) put(k cookie, ended bool) (refused string) {
 	return ""
 }
 
-// overlays reports whether k, which came over http, would be sent in the place of the Secure cookie o
-// (RFC 6265bis: leave Secure cookies alone).
+// overlays reports whether k, which came over http, would be sent in the place of the Secure cookie
+// o (RFC 6265bis: leave Secure cookies alone).
 func (k *cookie) overlays(o cookie) bool {
 	return o.secure && o.name == k.name && pathMatches(k.path, o.path) &&
 		(k.domain == o.domain || isBelow(k.domain, o.domain) || isBelow(o.domain, k.domain))
@@ -199,7 +201,8 @@ func cookieDomain(loc *location, attribute string) (domain string, hostOnly bool
 	switch {
 	case domain == host && loc.addr.IsValid():
 		return host, true, ""
-	case domain == "", domain[0] == '.', domain[len(domain)-1] == '.', strings.IndexFunc(attribute, isHigh) >= 0:
+	case domain == "", domain[0] == '.', domain[len(domain)-1] == '.',
+		strings.IndexFunc(attribute, isHigh) >= 0:
 		return "", false, cookieNoDomain
 	case domain != host && (loc.addr.IsValid() || !isBelow(host, domain)):
 		return "", false, cookieForeign
@@ -220,8 +223,8 @@ func cookiePath(loc *location) string {
 	return path
 }
 
-// defaultPath is the path of a cookie that names none: that of the request up to its last segment (RFC
-// 6265 section 5.1.4).
+// defaultPath is the path of a cookie that names none: that of the request up to its last segment
+// (RFC 6265 section 5.1.4).
 func defaultPath(path string) string {
 	if i := strings.LastIndexByte(path, '/'); i > 0 {
 		return path[:i]

@@ -17,8 +17,17 @@ func gate(setCookie string) script {
 		if strings.Contains(r.Get("Cookie"), "seen=1") {
 			return origin.Response(200, ""), false
 		}
-		return origin.Response(302, "", "Location: "+r.Target, "Set-Cookie: "+setCookie), false
+		return answer(302, r.Target, setCookie), false
 	}
+}
+
+// answer is a redirect that sets cookies.
+func answer(status int, to string, set ...string) []byte {
+	fields := []string{"Location: " + to}
+	for _, line := range set {
+		fields = append(fields, "Set-Cookie: "+line)
+	}
+	return origin.Response(status, "", fields...)
 }
 
 func TestASiteThatWaitsForItsCookieIsNoLoop(t *testing.T) {
@@ -26,7 +35,7 @@ func TestASiteThatWaitsForItsCookieIsNoLoop(t *testing.T) {
 	r, seen := st.play(t, Config{}, "http://foo.com/a?b", gate("seen=1; Path=/"))
 	expect(t, r, KindNone, 200)
 	if r.Redirects != 1 || len(seen) != 2 || seen[1].Get("Cookie") != "seen=1" {
-		t.Errorf("%d redirections, %d requests, the last one %q", r.Redirects, len(seen), seen[len(seen)-1].Raw)
+		t.Errorf("%d redirections, %d requests", r.Redirects, len(seen))
 	}
 	for _, cfg := range []Config{{NoCookies: true}, {NoFollow: true}} {
 		r, seen := st.play(t, cfg, "http://foo.com/a?b", gate("seen=1; Path=/"))
@@ -76,14 +85,14 @@ func TestTheSentenceOfALoopSaysWhyACookieWasRefused(t *testing.T) {
 func TestALoopRemembersWhatWasRefusedBefore(t *testing.T) {
 	st := newStage(t)
 	r, _ := st.play(t, Config{}, "http://foo.com/a", func(n int, _ *origin.Request) ([]byte, bool) {
-		fields := []string{"Location: /" + "ba"[n%2:n%2+1]}
 		if n == 0 {
-			fields = append(fields, "Set-Cookie: a=b; Domain=com")
+			return answer(302, "/b", "a=b; Domain=com"), false
 		}
-		return origin.Response(302, "", fields...), false
+		return answer(302, "/a"), false
 	})
 	expect(t, r, KindRedirectLoop, 302)
-	want := `302 Found back to "http://foo.com/a", a loop through "http://foo.com/b"; its cookie was refused: ` + cookieSuffix
+	want := `302 Found back to "http://foo.com/a", a loop through "http://foo.com/b"` +
+		"; its cookie was refused: " + cookieSuffix
 	if r.Err.Text != want {
 		t.Errorf("%q, want %q", r.Err.Text, want)
 	}
@@ -91,9 +100,10 @@ func TestALoopRemembersWhatWasRefusedBefore(t *testing.T) {
 
 func TestCookiesThatEverChangeEndWithTheRedirectionsAllowed(t *testing.T) {
 	st := newStage(t)
-	r, seen := st.play(t, Config{}, "http://foo.com/", func(n int, r *origin.Request) ([]byte, bool) {
-		return origin.Response(302, "", "Location: /", fmt.Sprintf("Set-Cookie: n=%d", n)), false
-	})
+	var steer script = func(n int, _ *origin.Request) ([]byte, bool) {
+		return answer(302, "/", fmt.Sprintf("n=%d", n)), false
+	}
+	r, seen := st.play(t, Config{}, "http://foo.com/", steer)
 	expect(t, r, KindRedirectTooMany, 302)
 	if last := seen[len(seen)-1].Get("Cookie"); len(seen) != 6 || last != "n=4" {
 		t.Errorf("%d requests, the last one with %q", len(seen), last)
@@ -104,48 +114,55 @@ func TestWhereACookieOfARedirectGoes(t *testing.T) {
 	st := newStage(t)
 	for _, tc := range []struct {
 		from, to string
-		set      []string
+		set      string // fields, between bars
 		want     string
 	}{
-		{"http://foo.com/", "/next", []string{"a=1"}, "a=1"},
-		{"http://foo.com/", "/next", []string{" a = \"1 2\" ;Path"}, `a="1 2"`},
-		{"http://foo.com/", "/next", []string{"a=1", "b=2", "a=3"}, "a=3; b=2"},
-		{"http://foo.com/", "/next", []string{"a=\xe9\t1"}, "a=\xe9\t1"},
-		{"http://foo.com/", "http://foo.com:8080/", []string{"a=1"}, "a=1"},
-		{"http://foo.com/", "https://foo.com/", []string{"a=1"}, "a=1"},
+		{"http://foo.com/", "/next", "a=1", "a=1"},
+		{"http://foo.com/", "/next", " a = \"1 2\" ;Path", `a="1 2"`},
+		{"http://foo.com/", "/next", "a=1 | b=2 | a=3", "a=3; b=2"},
+		{"http://foo.com/", "/next", "a=\xe9\t1", "a=\xe9\t1"},
+		{"http://foo.com/", "http://foo.com:8080/", "a=1", "a=1"},
+		{"http://foo.com/", "https://foo.com/", "a=1", "a=1"},
 		// To other names.
-		{"http://foo.com/", "http://bar.com/", []string{"a=1", "b=2; Domain=foo.com"}, ""},
-		{"http://foo.com/", "http://sub.foo.com/", []string{"a=1", "b=2; Domain=foo.com"}, "b=2"},
-		{"http://sub.foo.com/", "http://foo.com/", []string{"a=1", "b=2; Domain=.FOO.com", "c=3; Domain=sub.foo.com"}, "b=2"},
-		{"http://foo.com/", "http://notfoo.com/", []string{"b=2; Domain=foo.com"}, ""},
-		{"http://a.example.com/", "http://b.example.com/", []string{"a=1; Domain=example.com", "b=2; Domain=com"}, "a=1"},
-		{"http://127.0.0.1/", "/next", []string{"a=1; Domain=127.0.0.1", "b=2; Domain=0.0.1", "c=3"}, "a=1; c=3"},
+		{"http://foo.com/", "http://bar.com/", "a=1 | b=2; Domain=foo.com", ""},
+		{"http://foo.com/", "http://sub.foo.com/", "a=1 | b=2; Domain=foo.com", "b=2"},
+		{"http://sub.foo.com/", "http://foo.com/",
+			"a=1 | b=2; Domain=.FOO.com | c=3; Domain=sub.foo.com", "b=2"},
+		{"http://foo.com/", "http://notfoo.com/", "b=2; Domain=foo.com", ""},
+		{"http://a.example.com/", "http://b.example.com/",
+			"a=1; Domain=example.com | b=2; Domain=com", "a=1"},
+		{"http://127.0.0.1/", "/next",
+			"a=1; Domain=127.0.0.1 | b=2; Domain=0.0.1 | c=3", "a=1; c=3"},
 		// Paths.
-		{"http://foo.com/a/b", "/a/c", []string{"a=1", "b=2; Path=/b", "c=3; Path=/a/c", "d=4; Path=x"}, "c=3; a=1; d=4"},
-		{"http://foo.com/a/b?/c/d", "/", []string{"a=1", "b=2; Path=/"}, "b=2"},
-		{"http://foo.com/", "/ab", []string{"a=1; Path=/a", "b=2; Path=/ab", "c=3; Path=/a/; Path=/"}, "b=2; c=3"},
-		{"http://foo.com/", "/a/b?c", []string{"a=1; Path=/a", "b=2; Path=/a/", "c=3; Path=/a/b"}, "c=3; b=2; a=1"},
+		{"http://foo.com/a/b", "/a/c",
+			"a=1 | b=2; Path=/b | c=3; Path=/a/c | d=4; Path=x", "c=3; a=1; d=4"},
+		{"http://foo.com/a/b?/c/d", "/", "a=1 | b=2; Path=/", "b=2"},
+		{"http://foo.com/", "/ab",
+			"a=1; Path=/a | b=2; Path=/ab | c=3; Path=/a/; Path=/", "b=2; c=3"},
+		{"http://foo.com/", "/a/b?c",
+			"a=1; Path=/a | b=2; Path=/a/ | c=3; Path=/a/b", "c=3; b=2; a=1"},
 		// Secure, and the prefixes.
-		{"https://foo.com/", "http://foo.com/next", []string{"a=1; Secure", "b=2"}, "b=2"},
-		{"https://foo.com/", "/next", []string{"a=1; secure", "b=2"}, "a=1; b=2"},
-		{"https://foo.com/", "/next", []string{"__Secure-a=1", "__secure-b=2; Secure"}, "__secure-b=2"},
-		{"https://foo.com/", "/next", []string{"__Host-a=1; Secure", "__Host-b=2; Secure; Path=/",
-			"__Host-c=3; Path=/", "__Host-d=4; Secure; Path=/; Domain=foo.com", "__hostess=5"}, "__Host-b=2; __hostess=5"},
+		{"https://foo.com/", "http://foo.com/next", "a=1; Secure | b=2", "b=2"},
+		{"https://foo.com/", "/next", "a=1; secure | b=2", "a=1; b=2"},
+		{"https://foo.com/", "/next", "__Secure-a=1 | __secure-b=2; Secure", "__secure-b=2"},
+		{"https://foo.com/", "/next",
+			"__Host-a=1; Secure | __Host-b=2; Secure; Path=/ | __Host-c=3; Path=/ | " +
+				"__Host-d=4; Secure; Path=/; Domain=foo.com | __hostess=5",
+			"__Host-b=2; __hostess=5"},
 		// What has ended deletes.
-		{"http://foo.com/", "/next", []string{"a=1", "b=2", "a=; Max-Age=0"}, "b=2"},
-		{"http://foo.com/", "/next", []string{"a=1", "b=2", "b=; Expires=Thu, 01 Jan 1970 00:00:00 GMT"}, "a=1"},
-		{"http://foo.com/", "/next", []string{"a=1", "a=; Path=/other; Max-Age=-1", "b=2; Max-Age=60; Expires=Thu, 01-Jan-70 00:00:00 GMT"}, "a=1; b=2"},
-		{"http://foo.com/", "/next", []string{"a=1", "a=; Max-Age=0", "b=2", "a=3"}, "b=2; a=3"},
+		{"http://foo.com/", "/next", "a=1 | b=2 | a=; Max-Age=0", "b=2"},
+		{"http://foo.com/", "/next",
+			"a=1 | b=2 | b=; Expires=Thu, 01 Jan 1970 00:00:00 GMT", "a=1"},
+		{"http://foo.com/", "/next",
+			"a=1 | a=; Path=/other; Max-Age=-1 | b=2; Max-Age=60; Expires=Thu, 01-Jan-70 00:00:00 GMT",
+			"a=1; b=2"},
+		{"http://foo.com/", "/next", "a=1 | a=; Max-Age=0 | b=2 | a=3", "b=2; a=3"},
 	} {
 		r, seen := st.play(t, Config{}, tc.from, func(n int, _ *origin.Request) ([]byte, bool) {
 			if n > 0 {
 				return origin.Response(200, ""), false
 			}
-			fields := []string{"Location: " + tc.to}
-			for _, line := range tc.set {
-				fields = append(fields, "Set-Cookie: "+line)
-			}
-			return origin.Response(302, "", fields...), false
+			return answer(302, tc.to, strings.Split(tc.set, " | ")...), false
 		})
 		expect(t, r, KindNone, 200)
 		if got := values(seen[1], "cookie"); len(got) > 1 || strings.Join(got, "") != tc.want {
@@ -161,12 +178,14 @@ func TestHTTPDoesNotReplaceASecureCookie(t *testing.T) {
 		{"https://foo.com/c", "a=2; Path=/"},
 		{"https://foo.com/d", "a=3; Secure; Path=/"},
 	}
-	r, seen := newStage(t).play(t, Config{}, "https://foo.com/a", func(n int, _ *origin.Request) ([]byte, bool) {
+	st := newStage(t)
+	var steer script = func(n int, _ *origin.Request) ([]byte, bool) {
 		if n == len(steps) {
 			return origin.Response(200, ""), false
 		}
-		return origin.Response(302, "", "Location: "+steps[n].to, "Set-Cookie: "+steps[n].set), false
-	})
+		return answer(302, steps[n].to, steps[n].set), false
+	}
+	r, seen := st.play(t, Config{}, "https://foo.com/a", steer)
 	expect(t, r, KindNone, 200)
 	var got []string
 	for _, req := range seen {
@@ -179,16 +198,20 @@ func TestHTTPDoesNotReplaceASecureCookie(t *testing.T) {
 
 // One field carries the caller's cookies and the chain's; the caller's stay at their origin.
 func TestCookiesOfTheCallerGoBeforeThoseOfTheChain(t *testing.T) {
-	cfg := Config{Method: "POST", Header: []HeaderField{{Name: "cookie", Value: "me=1"}, {Name: "Cookie", Value: "too=2"}}}
+	own := []HeaderField{{Name: "cookie", Value: "me=1"}, {Name: "Cookie", Value: "too=2"}}
+	cfg := Config{Method: "POST", Header: own}
+	st := newStage(t)
 	steps := []string{"/b", "https://foo.com/c", "https://foo.com/d"}
-	r, seen := newStage(t).play(t, cfg, "http://foo.com/a", func(n int, _ *origin.Request) ([]byte, bool) {
+	r, seen := st.play(t, cfg, "http://foo.com/a", func(n int, _ *origin.Request) ([]byte, bool) {
 		if n == len(steps) {
 			return origin.Response(200, ""), false
 		}
-		return origin.Response(307, "", "Location: "+steps[n], fmt.Sprintf("Set-Cookie: n%d=%[1]d", n)), false
+		return answer(307, steps[n], fmt.Sprintf("n%d=%[1]d", n)), false
 	})
 	expect(t, r, KindNone, 200)
-	want := [][]string{{"me=1", "too=2"}, {"me=1; too=2; n0=0"}, {"n0=0; n1=1"}, {"n0=0; n1=1; n2=2"}}
+	want := [][]string{
+		{"me=1", "too=2"}, {"me=1; too=2; n0=0"}, {"n0=0; n1=1"}, {"n0=0; n1=1; n2=2"},
+	}
 	for n, req := range seen {
 		if got := values(req, "Cookie"); !slices.Equal(got, want[n]) || req.Method != "POST" {
 			t.Errorf("request %d: %s with %q, want %q", n, req.Method, got, want[n])
@@ -196,21 +219,25 @@ func TestCookiesOfTheCallerGoBeforeThoseOfTheChain(t *testing.T) {
 	}
 }
 
-// The same URL with the caller's cookie and without it are two requests, and the second one is a third's loop.
+// The same URL with the caller's cookie and without it are two requests, and the second one is a
+// third's loop.
 func TestALoopIsTheSameCookiesAgain(t *testing.T) {
 	cfg := Config{Header: []HeaderField{{Name: "Cookie", Value: "me=1"}}}
-	r, seen := newStage(t).play(t, cfg, "http://foo.com/", func(n int, r *origin.Request) ([]byte, bool) {
-		return origin.Response(302, "", "Location: http://"+map[string]string{"foo.com": "bar.com", "bar.com": "foo.com"}[r.Host]), false
+	st := newStage(t)
+	r, seen := st.play(t, cfg, "http://foo.com/", func(n int, _ *origin.Request) ([]byte, bool) {
+		return answer(302, [...]string{"http://bar.com/", "http://foo.com/"}[n%2]), false
 	})
 	expect(t, r, KindRedirectLoop, 302)
-	if want := `302 Found back to "http://bar.com/", a loop through "http://foo.com/"`; r.Err.Text != want || len(seen) != 3 {
+	want := `302 Found back to "http://bar.com/", a loop through "http://foo.com/"`
+	if r.Err.Text != want || len(seen) != 3 {
 		t.Errorf("%q after %d requests, want %q after 3", r.Err.Text, len(seen), want)
 	}
 }
 
 func TestCookiesAreForgottenWithTheirChain(t *testing.T) {
 	s := newSite(t, Config{}, origin.Mux{
-		"/": raw("302 x", "Location: /end", "Set-Cookie: a=1"), "/end": raw("200 OK", "Set-Cookie: b=2"),
+		"/":    raw("302 x", "Location: /end", "Set-Cookie: a=1"),
+		"/end": raw("200 OK", "Set-Cookie: b=2"),
 	})
 	for range 3 {
 		expect(t, probe(t, s.Engine, "http://a.test/"), KindNone, 200)
@@ -228,17 +255,19 @@ func TestCookiesAreForgottenWithTheirChain(t *testing.T) {
 }
 
 func TestAChainHasFiftyCookiesOfFourKiB(t *testing.T) {
-	var fields []string
+	var set []string
 	for i := range maxCookies {
-		fields = append(fields, fmt.Sprintf("Set-Cookie: c%02d=%s", i, strings.Repeat("v", maxCookie-4)))
+		set = append(set, fmt.Sprintf("c%02d=%s", i, strings.Repeat("v", maxCookie-4)))
 	}
-	fields = append(fields, "Set-Cookie: more=1", "Set-Cookie: c00=changed")
-	r, seen := newStage(t).play(t, Config{}, "http://foo.com/", func(n int, _ *origin.Request) ([]byte, bool) {
+	set = append(set, "more=1", "c00=changed")
+	st := newStage(t)
+	var steer script = func(n int, _ *origin.Request) ([]byte, bool) {
 		if n > 0 {
-			return origin.Response(302, "", "Location: /"), false
+			return answer(302, "/"), false
 		}
-		return origin.Response(302, "", append(fields, "Location: /")...), false
-	})
+		return answer(302, "/", set...), false
+	}
+	r, seen := st.play(t, Config{}, "http://foo.com/", steer)
 	expect(t, r, KindRedirectLoop, 302)
 	if !strings.HasSuffix(r.Err.Text, ", a loop; its cookie was refused: "+cookieTooMany) {
 		t.Errorf("%q", r.Err.Text)
@@ -273,8 +302,8 @@ func TestATryBeginsWithoutTheCookiesOfTheOneBefore(t *testing.T) {
 	}
 }
 
-// An answer that may be another request's sets nothing, and the request that is made again has the cookies
-// that the first one had.
+// An answer that may be another request's sets nothing, and the request that is made again has the
+// cookies that the first one had.
 func TestAnAnswerThatWasDroppedSetsNoCookie(t *testing.T) {
 	var mu sync.Mutex
 	var got []string
@@ -286,8 +315,8 @@ func TestAnAnswerThatWasDroppedSetsNoCookie(t *testing.T) {
 		case r.Target == "/":
 			raw("302 x", "Location: /next", "Set-Cookie: a=1")(c, r)
 		case r.Target == "/next" && r.N > 1: // two answers on a connection that was kept
-			planted := "HTTP/1.1 302 x\r\nContent-Length: 0\r\nLocation: /next\r\nSet-Cookie: a=planted\r\n\r\n"
-			c.WriteString(planted + planted)
+			planted := answer(302, "/next", "a=planted")
+			c.Write(append(planted, planted...))
 		case r.Target == "/next":
 			origin.Redirect(302, "/end")(c, r)
 		default:

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// setCookie is a Set-Cookie field taken apart (RFC 6265 section 5.2). Of several attributes of one name
-// the last one counts.
+// setCookie is a Set-Cookie field taken apart (RFC 6265 section 5.2). Of several attributes of one
+// name the last one counts.
 type setCookie struct {
 	name, value  string
 	domain, path string // as they stand; "" for none
@@ -35,7 +35,8 @@ func readSetCookie(line string) (s setCookie) {
 		case "secure":
 			s.secure = true
 		case "max-age":
-			if digits := strings.TrimPrefix(value, "-"); digits != "" && strings.Trim(digits, "0123456789") == "" {
+			digits := strings.TrimPrefix(value, "-")
+			if digits != "" && strings.Trim(digits, "0123456789") == "" {
 				s.maxAge = value
 			}
 		case "expires":
@@ -49,7 +50,8 @@ func readSetCookie(line string) (s setCookie) {
 
 func trimSpace(s string) string { return strings.Trim(s, " \t") }
 
-// hasEnded reports whether the cookie's time is over, which deletes it. Max-Age goes before Expires.
+// hasEnded reports whether the cookie's time is over, which deletes it. Max-Age goes before
+// Expires.
 func (s *setCookie) hasEnded(now time.Time) bool {
 	if s.maxAge != "" {
 		return s.maxAge[0] == '-' || strings.Trim(s.maxAge, "0") == ""
@@ -57,8 +59,8 @@ func (s *setCookie) hasEnded(now time.Time) bool {
 	return !s.expires.IsZero() && !s.expires.After(now)
 }
 
-// parseCookieDate reads a date as leniently as RFC 6265 section 5.1.1 asks: a time, a day, a month and a
-// year, in any order among other words.
+// parseCookieDate reads a date as leniently as RFC 6265 section 5.1.1 asks: a time, a day, a month
+// and a year, in any order among other words.
 func parseCookieDate(text string) (t time.Time, ok bool) {
 	hour, minute, second, day, month, year := -1, 0, 0, -1, -1, -1
 	for word := range strings.FieldsFuncSeq(text, endsDateWord) {
@@ -91,7 +93,8 @@ func parseCookieDate(text string) (t time.Time, ok bool) {
 
 // endsDateWord reports whether r stands between the words of a date.
 func endsDateWord(r rune) bool {
-	return r == '\t' || ' ' <= r && r <= '/' || ';' <= r && r <= '@' || '[' <= r && r <= '`' || '{' <= r && r <= '~'
+	return r == '\t' || ' ' <= r && r <= '/' || ';' <= r && r <= '@' ||
+		'[' <= r && r <= '`' || '{' <= r && r <= '~'
 }
 
 // parseClock reads a word such as "08:49:37", whatever follows that is no digit.
@@ -119,7 +122,8 @@ func leadingNumber(word string, least, most int) (n int, rest string, ok bool) {
 	return n, word[i:], i >= least
 }
 
-// parseMonth returns 1 to 12 for a word that begins with the three letters of a month, 0 for others.
+// parseMonth returns 1 to 12 for a word that begins with the three letters of a month, 0 for
+// others.
 func parseMonth(word string) int {
 	if len(word) < 3 {
 		return 0

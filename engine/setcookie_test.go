@@ -44,13 +44,27 @@ func TestCookieDatesAreReadAsLenientlyAsTheRFCAsks(t *testing.T) {
 
 func TestMaxAgeGoesBeforeExpires(t *testing.T) {
 	now := time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
-	const past, future = "; Expires=Sun, 06 Nov 1994 08:49:37 GMT", "; Expires=Sat, 06 Nov 2094 08:49:37 GMT"
+	const past = "; Expires=Sun, 06 Nov 1994 08:49:37 GMT"
+	const future = "; Expires=Sat, 06 Nov 2094 08:49:37 GMT"
 	for in, want := range map[string]bool{
-		"a=b": false, "a=b" + past: true, "a=b" + future: false, "a=b" + past + future: false, "a=b; Expires=never": false,
-		"a=b" + past + "; Expires=never": true, "a=b; Expires=Sun, 01 Nov 2026 00:00:00": true,
-		"a=b; Max-Age=0": true, "a=b; Max-Age=00" + future: true, "a=b; Max-Age=-1": true, "a=b; Max-Age=007" + past: false,
-		"a=b; Max-Age=99999999999999999999999": false, "a=b; max-age = 0 ": true, "a=b; Max-Age=0; Max-Age=1": false,
-		"a=b; Max-Age=0; Max-Age=x": true, "a=b; Max-Age=-" + past: true, "a=b; Max-Age=+0": false, "a=b; Max-Age=": false,
+		"a=b":                                    false,
+		"a=b" + past:                             true,
+		"a=b" + future:                           false,
+		"a=b" + past + future:                    false,
+		"a=b; Expires=never":                     false,
+		"a=b" + past + "; Expires=never":         true,
+		"a=b; Expires=Sun, 01 Nov 2026 00:00:00": true,
+		"a=b; Max-Age=0":                         true,
+		"a=b; Max-Age=00" + future:               true,
+		"a=b; Max-Age=-1":                        true,
+		"a=b; Max-Age=007" + past:                false,
+		"a=b; Max-Age=99999999999999999999999":   false,
+		"a=b; max-age = 0 ":                      true,
+		"a=b; Max-Age=0; Max-Age=1":              false,
+		"a=b; Max-Age=0; Max-Age=x":              true,
+		"a=b; Max-Age=-" + past:                  true,
+		"a=b; Max-Age=+0":                        false,
+		"a=b; Max-Age=":                          false,
 	} {
 		set := readSetCookie(in)
 		if got := set.hasEnded(now); got != want {

@@ -27,6 +27,7 @@ type scanOptions struct {
 	header            []engine.HeaderField
 	maxRedirects      int
 	noFollow          bool
+	noCookies         bool
 	bodyLimit         int64
 
 	timeout, resolveTimeout, connectTimeout, tlsTimeout, headTimeout time.Duration
@@ -123,6 +124,7 @@ func (o *scanOptions) config() engine.Config {
 		UserAgent:       o.userAgent,
 		MaxRedirects:    orNone(o.maxRedirects),
 		NoFollow:        o.noFollow,
+		NoCookies:       o.noCookies,
 		BodyLimit:       orNone(o.bodyLimit),
 		Expect:          []byte(o.expect),
 		Timeout:         o.timeout,

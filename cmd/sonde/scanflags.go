@@ -111,6 +111,8 @@ func (o *scanOptions) requestFlags(f *pflag.FlagSet) {
 	set(f, &o.userAgent, "user-agent", "A", "TEXT", engine.DefaultUserAgent(), parseUserAgent, "User-Agent field")
 	set(f, &o.maxRedirects, "max-redirects", "", "N", "5", parseInt(0, 1000, "5"), "redirections followed; one more is an error")
 	f.BoolVar(&o.noFollow, "no-follow", false, "take a redirect as the final answer")
+	f.BoolVar(&o.noCookies, "no-cookies", false,
+		"send no cookies that a redirect sets; a site that waits for one is a loop")
 	set(f, &o.bodyLimit, "body-limit", "", "SIZE", "64KiB", parseSize, "body bytes read of a response, such as 64KiB or 1MB; 0 reads none")
 }
 

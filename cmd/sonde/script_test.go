@@ -70,10 +70,21 @@ var pages = origin.Mux{
 	"/404":      origin.Respond(404, "no\n"),
 	"/500":      origin.Respond(500, "no\n"),
 	"/redirect": origin.Redirect(302, "/"),
+	"/gate":     cookieGate,
+	"/refused":  origin.Respond(302, "", "Location: /refused", "Set-Cookie: seen=1; Secure"),
 	"/lost":     origin.Respond(307, ""),
 	"/hang":     origin.Hang,
 	"/once":     hangOnce(),
 	"/evil":     origin.Respond(200, "x", "Server: \x1b]0;owned\a\u202e"),
+}
+
+// cookieGate sends who has no cookie back to itself, with one.
+func cookieGate(c *origin.Conn, r *origin.Request) {
+	if r.Get("Cookie") == "seen=1" {
+		origin.Respond(200, "")(c, r)
+		return
+	}
+	origin.Respond(302, "", "Location: /gate", "Set-Cookie: seen=1")(c, r)
 }
 
 // zone is what the DNS server of a script serves.

@@ -31,21 +31,21 @@ const (
 //go:embed data/text
 var text string // of all labels
 
-// nodes has an entry a label: from the highest bit, the index of its children, whether ICANN manages it,
-// where its text begins, and the length of that.
+// nodes has an entry a label: from the highest bit, the index of its children, whether ICANN
+// manages it, where its text begins, and the length of that.
 //
 //go:embed data/nodes
 var nodes string
 
-// children has an entry for each set of children: from the highest bit, whether all labels below are
-// suffixes, the type of the node, the index behind its last child and that of its first.
+// children has an entry for each set of children: from the highest bit, whether all labels below
+// are suffixes, the type of the node, the index behind its last child and that of its first.
 //
 //go:embed data/children
 var children string
 
-// Of returns the public suffix of domain, a name in lower case of A-labels without a final dot. Of a name
-// that no rule covers it is the last label. It does not allocate, and is safe for use by several
-// goroutines.
+// Of returns the public suffix of domain, a name in lower case of A-labels without a final dot. Of
+// a name that no rule covers it is the last label. It does not allocate, and is safe for use by
+// several goroutines.
 func Of(domain string) string {
 	lo, hi := uint32(0), uint32(numTLD)
 	s, suffix, wildcard := domain, len(domain), false
@@ -112,7 +112,8 @@ type family struct {
 }
 
 func (n node) children() family {
-	x := entry(nodes, uint32(n), nodeBytes) >> (nodesBitsTextLength + nodesBitsTextOffset + nodesBitsICANN)
+	const below = nodesBitsTextLength + nodesBitsTextOffset + nodesBitsICANN
+	x := entry(nodes, uint32(n), nodeBytes) >> below
 	x = entry(children, uint32(x&(1<<nodesBitsChildren-1)), childrenBytes)
 	f := family{lo: uint32(x & (1<<childrenBitsLo - 1))}
 	x >>= childrenBitsLo

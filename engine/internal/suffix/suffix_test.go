@@ -12,8 +12,9 @@ import (
 
 func TestSuffixesAreThoseOfTheList(t *testing.T) {
 	for domain, want := range map[string]string{
-		"com": "com", "example.com": "com", "www.example.com": "com", "a.co.uk": "co.uk", "co.uk": "co.uk",
-		"a.github.io": "github.io", "b.c.kobe.jp": "c.kobe.jp", "city.kobe.jp": "kobe.jp", "www.ck": "ck",
+		"com": "com", "example.com": "com", "www.example.com": "com",
+		"a.co.uk": "co.uk", "co.uk": "co.uk", "a.github.io": "github.io",
+		"b.c.kobe.jp": "c.kobe.jp", "city.kobe.jp": "kobe.jp", "www.ck": "ck",
 		"a.b.ck": "b.ck", "host": "host", "a.b.test": "test", "xn--fiqs8s": "xn--fiqs8s", "": "",
 	} {
 		if got := Of(domain); got != want {
@@ -35,7 +36,7 @@ func TestTablesAreThoseOfThePinnedModule(t *testing.T) {
 			t.Fatal(err)
 		}
 		if own != string(want) {
-			t.Errorf("data/%s differs from that of golang.org/x/net: copy it again, as doc.go says", name)
+			t.Errorf("data/%s differs from that of golang.org/x/net: copy it, as doc.go says", name)
 		}
 	}
 }
@@ -48,7 +49,8 @@ func TestSuffixesAgreeWithThePublicPackage(t *testing.T) {
 		for i := lo; i < hi; i++ {
 			name := node(i).label() + parent
 			count++
-			for _, domain := range []string{name, "a." + name, "b.a." + name, "." + name, name + "."} {
+			names := []string{name, "a." + name, "b.a." + name, "." + name, name + "."}
+			for _, domain := range names {
 				if want, _ := publicsuffix.PublicSuffix(domain); Of(domain) != want {
 					t.Fatalf("the suffix of %q is %q, want %q", domain, Of(domain), want)
 				}

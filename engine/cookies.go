@@ -37,7 +37,7 @@ const (
 	cookieNameless = "it has no name"
 	cookieTooMany  = "it is one more than 50"
 	cookieNoDomain = "its Domain is no name"
-	cookieForeign  = "its Domain is that of others"
+	cookieForeign  = "its Domain does not cover the host"
 	cookieSuffix   = "its Domain is a public suffix"
 	cookieInsecure = "it is Secure and came over http"
 	cookieOverlay  = "it came over http and a Secure one is there"
@@ -79,7 +79,7 @@ func (c *check) keepCookies() {
 // takeCookies makes what the response has set the chain's.
 func (c *check) takeCookies() {
 	if c.sets {
-		c.cookies, c.offered, c.sets = c.offered, cookies{}, false
+		c.cookies = c.offered // which is never changed, but made anew
 	}
 }
 

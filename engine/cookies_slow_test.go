@@ -111,9 +111,10 @@ var pieces = struct{ schemes, hosts, ports, paths, names, values, ends, attribut
 	ends:   []string{";", "; ", " ;"},
 	attributes: []string{"Domain=foo.com", "domain=.foo.com", "Domain=www.foo.com", "DOMAIN=COM",
 		"Domain=co.uk", "Domain=.x.co.uk", "Domain=github.io", "Domain=", "Domain=.",
-		"Domain=..foo.com", "Domain=foo.com.", "Domain=localhost", "Domain=127.0.0.1", "Domain=[::1]",
-		"Domain=xn--fsq.com", "Path=/", "path=/a", "Path=/a/", "Path=/a/b", "Path=", "Path=a", "Secure", "secure=no",
-		"HttpOnly", "SameSite=Strict", "Max-Age=0", "Max-Age=-5", "max-age=99999",
+		"Domain=..foo.com", "Domain=foo.com.", "Domain=localhost", "Domain=127.0.0.1",
+		"Domain=[::1]", "Domain=xn--fsq.com", "Path=/", "path=/a", "Path=/a/", "Path=/a/b",
+		"Path=", "Path=a", "Secure", "secure=no", "HttpOnly", "SameSite=Strict", "Max-Age=0",
+		"Max-Age=-5", "max-age=99999",
 		"Expires=Thu, 01 Jan 1970 00:00:00 GMT", "Expires=Wed, 09-Jun-2094 10:18:14 GMT"},
 }
 

@@ -154,7 +154,8 @@ func TestWhereACookieOfARedirectGoes(t *testing.T) {
 		{"http://foo.com/", "/next",
 			"a=1 | b=2 | b=; Expires=Thu, 01 Jan 1970 00:00:00 GMT", "a=1"},
 		{"http://foo.com/", "/next",
-			"a=1 | a=; Path=/other; Max-Age=-1 | b=2; Max-Age=60; Expires=Thu, 01-Jan-70 00:00:00 GMT",
+			"a=1 | a=; Path=/other; Max-Age=-1 | " +
+				"b=2; Max-Age=60; Expires=Thu, 01-Jan-70 00:00:00 GMT",
 			"a=1; b=2"},
 		{"http://foo.com/", "/next", "a=1 | a=; Max-Age=0 | b=2 | a=3", "b=2; a=3"},
 	} {

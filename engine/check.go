@@ -92,25 +92,28 @@ func (c *check) begin(ctx context.Context, j job) {
 func (c *check) run() (waits bool) {
 	err := c.job.err
 	if err == nil {
-		c.req = request{loc: c.job.loc, method: c.engine.cfg.Method, cookie: cookieDigest(c.engine.cookie)}
+		c.req = request{loc: c.job.loc, method: c.method(), cookie: cookieDigest(c.engine.cookie)}
 		c.res.URL = c.job.loc.url
 		if err, waits = c.cycle(); waits {
 			return true
 		}
 	}
-	c.finish(err)
-	return false
+	return c.end(err)
 }
 
 // resume goes on with a check whose place in a lane has come. The wait was our own courtesy, not the
 // target's time: the deadline moves with it.
 func (c *check) resume() (waits bool) {
+	if c.job.headRefused && len(c.res.Hops) == 0 { // it waited for its first GET
+		c.begin(c.ctx, c.job)
+		return c.run()
+	}
 	c.deadline = c.deadline.Add(time.Since(c.parked))
 	err, waits := c.cycle()
-	if !waits {
-		c.finish(err)
+	if waits {
+		return true
 	}
-	return waits
+	return c.end(err)
 }
 
 // cycle is the check: one hop, and one more for each redirection that is followed.
@@ -128,7 +131,7 @@ func (c *check) cycle() (failed *Error, waits bool) {
 		if err != nil || !more {
 			return err, false
 		}
-		if c.changeLane() {
+		if c.changeLane(false) {
 			return nil, true
 		}
 	}

@@ -41,6 +41,14 @@ type Config struct {
 
 	// Method of the first request. "" means GET.
 	Method string
+	// HeadFirst makes each check begin with HEAD, which its redirects keep. Where HEAD is refused or
+	// answered wrongly, the whole check is made again with GET, from the first URL, at once, and with
+	// a Timeout of its own: after a last status of 403, 404, 405, 500, 501 or 503, after any failure
+	// to send the request or to receive the response, a time-out included, and after a response
+	// with a body. Result.Tries then begins with the try with HEAD, which Retries does not count. The
+	// GET is a further request for HostRate and HostConcurrency, not a further check for Rate; it waits
+	// for a Retry-After as any try does. Method must be "", GET or HEAD, and Expect empty.
+	HeadFirst bool
 	// Header holds field lines that each request carries. "Host" replaces the Host field as long as
 	// redirects stay at the first origin, "User-Agent" replaces UserAgent. Content-Length,
 	// Transfer-Encoding and Connection are refused: they are the engine's own.
@@ -74,7 +82,7 @@ type Config struct {
 	// changes no outcome; Result.ExpectFound tells.
 	Expect []byte
 
-	// Timeout is the time for a whole check, all hops. 0 means 30 s.
+	// Timeout is the time for one try of a check, all hops. 0 means 30 s.
 	Timeout time.Duration
 	// ResolveTimeout, ConnectTimeout and TLSTimeout bound one look-up, all connection attempts of a
 	// hop, and one handshake. 0 means 5 s, 5 s, 10 s.

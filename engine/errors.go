@@ -120,6 +120,9 @@ func (k Kind) IsLocal() bool { return k >= KindLocalFDLimit && k < numKinds }
 // isShortage reports whether k may pass: it is worth waiting for.
 func (k Kind) isShortage() bool { return k >= KindLocalFDLimit && k <= KindLocalMemory }
 
+// isExchange reports whether k is a failure to send the request or to receive its response.
+func (k Kind) isExchange() bool { return k >= KindSendReset && k <= KindReceiveBodyTooLarge }
+
 // IsInput reports whether k is a fault of the input line.
 func (k Kind) IsInput() bool { return k >= KindInputInvalidURL && k <= KindInputTooLong }
 

@@ -355,7 +355,7 @@ func TestTheWaitForALaneIsNotTheTargetsTime(t *testing.T) {
 	c.lanes.lane(loc.host).busy = 1
 	c.req = request{loc: loc, method: "GET"}
 	before := time.Now()
-	if !c.changeLane() {
+	if !c.changeLane(false) {
 		t.Fatal("entered a full lane")
 	}
 	if c.parked.Before(before) || c.lane != loc.host {

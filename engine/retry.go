@@ -57,24 +57,44 @@ func (r *run) goesAgain(c *check) bool {
 	if cfg.Retries <= 0 {
 		return false
 	}
-	wait := min(c.retryAfter, cfg.RetryMaxWait)
-	if wait > 0 {
-		r.lanes.hold(c.lane, wait)
-	}
+	wait := c.holdHost()
 	j := c.job
-	if len(j.tries) >= cfg.Retries || !c.mayGoAgain() {
+	if j.retried() >= cfg.Retries || !c.mayGoAgain() {
 		return false
 	}
-	// A copy: the results of earlier tries may have been given to RetryOn.
-	j.tries = append(j.tries[:len(j.tries):len(j.tries)], c.res.try())
-	j.attempts = c.res.Attempts
-	wait = max(wait, r.engine.untilRetry(len(j.tries)))
+	j.addTry(c)
+	wait = max(wait, r.engine.untilRetry(j.retried()))
 	if err := c.res.Err; err != nil && err.Phase == PhaseResolve {
 		wait = max(wait, keptFailure)
 	}
 	r.engine.queued.Add(1)
 	r.lanes.later(j, wait)
 	return true
+}
+
+// holdHost keeps all requests from the host of the last response for as long as that asked for,
+// within RetryMaxWait, and returns the time.
+func (c *check) holdHost() time.Duration {
+	wait := min(c.retryAfter, c.engine.cfg.RetryMaxWait)
+	if wait > 0 && c.lanes != nil {
+		c.lanes.hold(c.lane, wait)
+	}
+	return wait
+}
+
+// addTry adds the check, which has ended, to the tries that the target has had.
+func (j *job) addTry(c *check) {
+	// A copy: the results of earlier tries may have been given to RetryOn.
+	j.tries = append(j.tries[:len(j.tries):len(j.tries)], c.res.try())
+	j.attempts = c.res.Attempts
+}
+
+// retried returns how many tries there were that Retries counts: a HEAD that was refused is none.
+func (j *job) retried() int {
+	if j.headRefused {
+		return len(j.tries) - 1
+	}
+	return len(j.tries)
 }
 
 // mayGoAgain is the one place that decides whether a check that has ended is made again.

@@ -56,6 +56,8 @@ type job struct {
 
 	tries    []Try // that the target has had
 	attempts int   // requests that were tried in them
+
+	headRefused bool // one of them ended with a HEAD that was refused: GET from now on
 }
 
 // Run checks every target and calls emit once for each, in the order in which the checks end. It

@@ -55,11 +55,11 @@ func (c *check) giveBack(kind Kind) {
 }
 
 // changeLane takes the check to the lane of its next host, which may be the same when requests to
-// it are counted. It reports true when the check must wait there: it is then no longer the
-// caller's.
-func (c *check) changeLane() (waits bool) {
+// it are counted, or when the host is held. It reports true when the check must wait there: it is
+// then no longer the caller's.
+func (c *check) changeLane(held bool) (waits bool) {
 	from, to := c.lane, c.req.loc.host
-	if c.lanes == nil || from == to && c.engine.cfg.HostRate == 0 {
+	if c.lanes == nil || from == to && c.engine.cfg.HostRate == 0 && !held {
 		return false
 	}
 	c.lane, c.parked = to, time.Now()

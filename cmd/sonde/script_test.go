@@ -67,6 +67,7 @@ func TestScripts(t *testing.T) {
 var pages = origin.Mux{
 	"/":         origin.Respond(200, "hello, world\n", "Content-Type: text/plain"),
 	"/agent":    agent,
+	"/get":      onlyGet,
 	"/404":      origin.Respond(404, "no\n"),
 	"/500":      origin.Respond(500, "no\n"),
 	"/redirect": origin.Redirect(302, "/"),
@@ -116,6 +117,15 @@ func agent(c *origin.Conn, r *origin.Request) {
 		status = 200
 	}
 	c.Write(origin.Response(status, ""))
+}
+
+// onlyGet answers 405 to every other method.
+func onlyGet(c *origin.Conn, r *origin.Request) {
+	if r.Method != "GET" {
+		origin.Respond(405, "")(c, r)
+		return
+	}
+	origin.Respond(200, "here")(c, r)
 }
 
 // status N COMMAND... runs the command and wants exit status N.

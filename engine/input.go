@@ -36,6 +36,10 @@ func parseInput(line string) (location, Anomaly, *Error) {
 // errColon is "https//host", which would be a path of the host "https".
 var errColon = errors.New("no colon behind the scheme")
 
+// errMarkup is a line such as "http://a.test/" with its quotes, or {host}: the URL standard lets these
+// characters stand in the host of a URL, but a line without a scheme is then not meant as a host.
+var errMarkup = errors.New("a quote or a brace in a bare host")
+
 // parseURL reads what a line has of a URL.
 func parseURL(raw string) (location, error) {
 	if hasScheme(raw) {
@@ -47,6 +51,9 @@ func parseURL(raw string) (location, error) {
 		}
 	}
 	loc, err := parseLocation("http://" + raw)
+	if strings.ContainsAny(loc.host, "\"`{}") {
+		return location{}, errMarkup
+	}
 	if err == nil && loc.port == 443 {
 		return parseLocation("https://" + raw)
 	}

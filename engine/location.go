@@ -36,7 +36,7 @@ var (
 	errScheme    = errors.New("neither http nor https")
 	errNoHost    = errors.New("no host")
 	errPort0     = errors.New("port 0 cannot be connected to")
-	errHost      = errors.New("a host that no Host field can carry")
+	errHost      = errors.New("a host that cannot be read again")
 	errAuthority = errors.New("an authority that is too long")
 	errSegments  = errors.New("a path of too many segments")
 )
@@ -261,8 +261,7 @@ func fromWHATWG(u *whatwg.Url) (location, error) {
 	if loc.host == "" {
 		return location{}, errNoHost
 	}
-	// The standard lets these stand in a domain, RFC 3986 section 3.2.2 does not.
-	if strings.ContainsAny(loc.host, "\"`{}") || !readable(loc.host) {
+	if !readable(loc.host) {
 		return location{}, errHost
 	}
 	loc.addr, _ = netip.ParseAddr(loc.host)

@@ -11,7 +11,7 @@ var (
 	// accepted with OPTIONS alone.
 	ErrTarget = errors.New("wire: request-target is not in origin form")
 	// ErrHost is returned when the Host value is empty or holds a byte that no
-	// host and port can hold (RFC 3986 section 3.2.2).
+	// host and port can hold by RFC 3986 section 3.2.2 and by the URL standard.
 	ErrHost = errors.New("wire: Host value is not a host and port")
 	// ErrFieldName is returned when a field name is not a token.
 	ErrFieldName = errors.New("wire: field name is not a token")

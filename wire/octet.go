@@ -4,7 +4,7 @@ package wire
 const (
 	octetToken  = 1 << iota // RFC 9110 section 5.6.2
 	octetTarget             // what a request-target may hold on the wire
-	octetHost               // RFC 3986 section 3.2.2, with port
+	octetHost               // RFC 3986 section 3.2.2, with port, and what the URL standard adds
 	octetValue              // RFC 9110 section 5.5: VCHAR, SP, HTAB, obs-text
 	octetSpace              // OWS: SP and HTAB
 )
@@ -21,7 +21,9 @@ var octets = func() (t [256]uint8) {
 		}
 	}
 	set(octetToken, "!#$%&'*+-.^_`|~"+digit+alpha)
-	set(octetHost, "-._~!$&'()*+,;=%:[]"+digit+alpha)
+	// The last four are no forbidden domain code points of the URL standard: a
+	// host with one of them is a valid one, and no more than a name to servers.
+	set(octetHost, "-._~!$&'()*+,;=%:[]\"`{}"+digit+alpha)
 	set(octetSpace, " \t")
 	set(octetValue, "\t")
 	for c := ' '; c <= 0xff; c++ {

@@ -32,6 +32,8 @@ func TestAppendRequestWrites(t *testing.T) {
 		{"asterisk", Request{Method: "OPTIONS", Target: "*", Host: "a"}, "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n"},
 		{"what the URL standard leaves", Request{Target: "/a|b^c`{}\"<>\\?'[]", Host: "a_b"},
 			"GET /a|b^c`{}\"<>\\?'[] HTTP/1.1\r\nHost: a_b\r\n\r\n"},
+		{"host with all that the URL standard leaves", Request{Target: "/", Host: "!\"$&'()*+,-.;=_`{}~:81"},
+			"GET / HTTP/1.1\r\nHost: !\"$&'()*+,-.;=_`{}~:81\r\n\r\n"},
 		{"value with tab and high bytes", Request{Target: "/", Host: "a", Fields: []RequestField{{"A", "\t\xff "}, {"B", ""}}},
 			"GET / HTTP/1.1\r\nHost: a\r\nA: \t\xff \r\nB: \r\n\r\n"},
 	} {
@@ -91,6 +93,8 @@ func TestAppendRequestRefuses(t *testing.T) {
 		{with(func(r *Request) { r.Host = "a b" }), ErrHost},
 		{with(func(r *Request) { r.Host = "a/b" }), ErrHost},
 		{with(func(r *Request) { r.Host = "u@a" }), ErrHost},
+		{with(func(r *Request) { r.Host = "a<b" }), ErrHost},
+		{with(func(r *Request) { r.Host = "a|b" }), ErrHost},
 		{with(func(r *Request) { r.Host = "\xe9" }), ErrHost},
 		{field("", "c"), ErrFieldName},
 		{field("B ", "c"), ErrFieldName},

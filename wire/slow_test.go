@@ -286,7 +286,7 @@ func (r *bodyResult) slowTrailers(in string) {
 var (
 	slowToken  = regexp.MustCompile("^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")
 	slowTarget = regexp.MustCompile(`^/[!-"$-~]*$`)
-	slowHost   = regexp.MustCompile(`^[-._~!$&'()*+,;=%:\[\]0-9A-Za-z]+$`)
+	slowHost   = regexp.MustCompile(`^[-._~!"$&'()*+,;=%:\[\]{}\x600-9A-Za-z]+$`)
 	slowValue  = regexp.MustCompile(`^[^\x00-\x08\x0a-\x1f\x7f]*$`)
 )
 

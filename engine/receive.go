@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"slices"
@@ -221,14 +222,14 @@ const onlyInterim = "an interim response came, and the final one did not"
 
 // broken makes the error of bytes that cannot be read as HTTP. The status stays, once its line was
 // read. After an interim response the peer has shown that it speaks HTTP: what follows is not a
-// response of the old kind.
+// response of the old kind, and where it does not begin a status line, nothing of one is malformed.
 func (c *check) broken(err error) *Error {
 	if c.hop.StatusCode < 200 {
 		c.hop.StatusCode = 0
 	}
 	if c.interim > 0 {
 		switch {
-		case errors.Is(err, wire.ErrHTTP09):
+		case errors.Is(err, wire.ErrHTTP09), errors.Is(err, wire.ErrStatusLine) && !beginsHead(c.in):
 			err = wire.ErrNotHTTP
 		case errors.Is(err, wire.ErrEmptyReply):
 			return c.fail(KindReceiveEmptyReply, PhaseReceive, err, "%s", onlyInterim)
@@ -236,6 +237,17 @@ func (c *check) broken(err error) *Error {
 	}
 	c.hop.Anomalies |= Anomaly(c.head.Anomalies)
 	return c.fail(wireKind(err), PhaseReceive, err, "%s", c.wireText(err))
+}
+
+// beginsHead reports whether a status line begins in, which may be behind the one empty line that is
+// tolerated there.
+func beginsHead(in []byte) bool {
+	if rest, empty := bytes.CutPrefix(in, []byte("\r\n")); empty {
+		in = rest
+	} else {
+		in = bytes.TrimPrefix(in, []byte("\n"))
+	}
+	return bytes.HasPrefix(in, []byte("HTTP/"))
 }
 
 // deviated is the error that a tolerated deviation becomes under Strict.

@@ -1,6 +1,9 @@
 package wire
 
-import "bytes"
+import (
+	"bytes"
+	"regexp"
+)
 
 // reader puts the parts of this package together to read one response, as a client does: interim
 // heads, the final one, its body. What it keeps is what a record shows.
@@ -35,10 +38,13 @@ func (r *reader) fail(err error) {
 	r.done = true
 	r.anomalies |= r.head.Anomalies
 	r.kind = "receive." + kinds[err]
-	if r.interim > 0 && !r.inBody && err == ErrHTTP09 { // the peer has shown that it speaks HTTP
+	noHead := err == ErrHTTP09 || err == ErrStatusLine && !statusLineBegins.Match(r.buf)
+	if r.interim > 0 && !r.inBody && noHead { // the peer has shown that it speaks HTTP
 		r.kind = "receive.not_http"
 	}
 }
+
+var statusLineBegins = regexp.MustCompile(`^(\r?\n)?HTTP/`)
 
 // feed reads what has arrived. A buffer that is not too long to be copied each time moves, and the old
 // one is overwritten, so that a slice kept from an earlier call shows.

@@ -8,7 +8,6 @@ import (
 
 	whatwgerrors "github.com/nlnwa/whatwg-url/errors"
 	whatwg "github.com/nlnwa/whatwg-url/url"
-	"golang.org/x/net/idna"
 )
 
 // location is an http or https URL taken apart by the rules of the WHATWG URL standard. It is a
@@ -40,51 +39,6 @@ var (
 	errAuthority = errors.New("an authority that is too long")
 	errSegments  = errors.New("a path of too many segments")
 )
-
-// standard is the full parser, brought up to the standard where it is behind.
-var standard = whatwg.NewParser(
-	whatwg.WithPathPercentEncodeSet(whatwg.PathPercentEncodeSet.Set('^')), // whatwg/url#846
-	whatwg.WithPreParseHostFunc(misreadHost),
-)
-
-// misreadHost puts in the place of a host that the parser would take for another one a host that it
-// refuses: brackets inside brackets, which it drops; an A-label of nothing, which it makes an empty label
-// ("example.com.xn--" would be example.com); and a number with a sign, which it takes for a part of an
-// IPv4 address ("-29" would be 255.255.255.227). No top-level domain is such a number.
-func misreadHost(_ *whatwg.Url, host string) string {
-	if strings.HasPrefix(host, "[") && strings.ContainsAny(strings.TrimSuffix(host[1:], "]"), "[]") {
-		return "["
-	}
-	mapped, _ := mapping.ToASCII(unescape(host)) // an error is the parser's to find
-	labels := strings.Split(strings.TrimSuffix(mapped, "."), ".")
-	last := labels[len(labels)-1]
-	number := isSigned(last) || last != "" && last[0] >= '0' && last[0] <= '9'
-	for _, label := range labels {
-		if number && isSigned(label) {
-			return "["
-		}
-	}
-	for label := range strings.SplitSeq(unescape(host), ".") {
-		if strings.EqualFold(label, "xn--") {
-			return label
-		}
-	}
-	return host
-}
-
-var mapping = idna.New(idna.MapForLookup(), idna.StrictDomainName(false))
-
-// isSigned reports whether strconv reads label, without the mark of its base, as a number with a sign.
-func isSigned(label string) bool {
-	digits := "0123456789"
-	if rest, octal := strings.CutPrefix(label, "0"); octal {
-		label = rest
-		if rest != "" && rest[0]|0x20 == 'x' {
-			label, digits = rest[1:], "0123456789abcdefABCDEF"
-		}
-	}
-	return len(label) > 1 && (label[0] == '-' || label[0] == '+') && strings.Trim(label[1:], digits) == ""
-}
 
 // parseLocation parses an absolute URL. Plain ones, which are nearly all, are taken apart in place;
 // whatever the standard would rewrite goes to the full parser.
@@ -294,16 +248,6 @@ func fromWHATWG(u *whatwg.Url) (location, error) {
 		return loc, errPort0
 	}
 	return loc, nil
-}
-
-// readable reports whether the parser reads a host that it wrote: it makes A-labels of some names, such
-// as "$İ", that it then refuses, and nothing could be resolved against a URL with one.
-func readable(host string) bool {
-	if !strings.Contains(host, "xn--") {
-		return true
-	}
-	u, err := standard.Parse("http://" + host + "/")
-	return err == nil && u.Hostname() == host
 }
 
 // unescape decodes percent-encoding as the standard does: a broken escape stays as it is.

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/net/idna"
+
 	"github.com/sondeprobe/sonde/bench/origin"
 	"github.com/sondeprobe/sonde/bench/vectors"
 	"github.com/sondeprobe/sonde/wire"
@@ -78,6 +80,7 @@ func asTheStandard(t testing.TB, base *location, ref string) {
 	}
 	want.url = want.scheme + "://" + want.authority + want.target
 	switch {
+	case err == nil && !ok && isLoose(got.host):
 	case err == nil && !ok:
 		t.Errorf("%.300q against %.80q: %+v, and the standard refuses it", ref, from, got)
 	case err == nil && got != want:
@@ -86,6 +89,16 @@ func asTheStandard(t testing.TB, base *location, ref string) {
 		!misread.MatchString(unescape(trimInput(ref))):
 		t.Errorf("%.300q against %.80q: %v, and the standard gives %+v", ref, from, err, want)
 	}
+}
+
+// isLoose reports whether the reference refuses a host because it is strict in names with an A-label. The
+// standard is not.
+func isLoose(host string) bool {
+	strict := idna.New(idna.MapForLookup(), idna.BidiRule(), idna.VerifyDNSLength(false), idna.CheckHyphens(false),
+		idna.CheckJoiners(true), idna.StrictDomainName(true))
+	_, strictErr := strict.ToASCII(host)
+	_, err := mapping.ToASCII(host)
+	return strings.Contains(host, "xn--") && strictErr != nil && err == nil
 }
 
 // locationVector is one row of testdata/locations.json: a reference, and what it resolves to.

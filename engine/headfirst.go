@@ -13,7 +13,7 @@ func (c *Config) refuseHeadFirst() error {
 	case c.Method != "GET" && c.Method != "HEAD":
 		return errors.New("engine: Method must be GET or HEAD with HeadFirst, or empty")
 	case len(c.Expect) > 0:
-		return errors.New("engine: Expect cannot be used with HeadFirst: the answer to HEAD has no body")
+		return errors.New("engine: Expect needs a body, which the answer to a HEAD of HeadFirst has not")
 	}
 	return nil
 }
@@ -52,10 +52,11 @@ func (c *check) end(failed *Error) (waits bool) {
 
 // refusesHead is the one place that decides whether a check that ended with HEAD is made again with
 // GET. The status codes are those of servers that do not know HEAD, forbid it, or have no handler
-// for it. 400 is not among them, for a GET with the same URL and fields is as malformed, and neither
-// is 429, which asks for fewer requests. A failure to send or to receive counts as well, a time-out
-// included, for there are servers that never answer HEAD; so does a body, which HEAD never has. What
-// comes before the request (a name, a connection, a certificate) does not depend on the method.
+// for it. 400 is not among them, for a GET with the same URL and fields is as malformed, and 429 is
+// not, for it asks for fewer requests. A failure to send or to receive counts as well, a time-out
+// included, for there are servers that never answer HEAD; so does a body, which HEAD never has.
+// What comes before the request (a name, a connection, a certificate) does not depend on the
+// method.
 func (c *check) refusesHead() bool {
 	r := &c.res
 	if !c.engine.cfg.HeadFirst || c.job.headRefused || len(r.Hops) == 0 {

@@ -258,7 +258,8 @@ func TestGetsAfterHeadKeepToHostConcurrency(t *testing.T) {
 		most.Store(max(most.Load(), busy.Add(1)))
 		defer busy.Add(-1)
 		if host := r.Get("Host"); r.Target != "/end" {
-			origin.Redirect(302, "http://"+strings.NewReplacer("a.", "b.", "b.", "a.").Replace(host)+"/end")(c, r)
+			other := strings.NewReplacer("a.", "b.", "b.", "a.").Replace(host)
+			origin.Redirect(302, "http://"+other+"/end")(c, r)
 			return
 		}
 		origin.Respond(200, "")(c, r)

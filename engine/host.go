@@ -48,14 +48,16 @@ func misreadHost(_ *whatwg.Url, host string) string {
 var mapping = idna.New(idna.MapForLookup(), idna.BidiRule(), idna.VerifyDNSLength(false),
 	idna.CheckHyphens(false), idna.CheckJoiners(true), idna.StrictDomainName(false))
 
-// The parser is strict in names with an A-label: "_dmarc.xn--bcher-kva.example" would be none. In their place
-// it sees a stand-in, a plain name of standIn and hexadecimal digits, from which domainOf makes the name again.
+// The parser is strict in names with an A-label: "_dmarc.xn--bcher-kva.example" would be none. In
+// their place it sees a stand-in, a plain name of standIn and hexadecimal digits, from which domainOf
+// makes the name again.
 const (
 	standIn = "stand-in-"
 	loose   = "!\"$&'()*+,;=_`{}~" // the octets of a domain that a strict one does not have
 )
 
-// needsStandIn reports whether the parser might refuse a domain that mapping took, or take it for a stand-in.
+// needsStandIn reports whether the parser might refuse a domain that mapping took, or whether
+// domainOf would take it for a stand-in.
 func needsStandIn(domain string) bool {
 	for i := range len(domain) {
 		if octets[domain[i]]&inHost == 0 && strings.IndexByte(loose, domain[i]) < 0 {

@@ -89,9 +89,11 @@ func (o *scanOptions) check() error {
 	case !o.retryOn.empty() && o.retries == 0:
 		return usageError("--retry-on needs the number of further tries; give --retries 2 as well")
 	case o.headFirst && o.method != "GET" && o.method != "HEAD":
-		return usageError("--head-first sends HEAD and then GET, and -X asks for %s; leave out one of them", o.method)
+		return usageError("--head-first sends HEAD and then GET, and -X asks for %s; "+
+			"leave out one of them", o.method)
 	case o.headFirst && o.expect != "":
-		return usageError("--expect looks into the body, and --head-first sends HEAD, whose answer has none; leave out one of them")
+		return usageError("--expect looks into the body, and --head-first sends HEAD, whose answer " +
+			"has none; leave out one of them")
 	case o.source.IsValid() && !o.names.family().Has(o.source):
 		return usageError("--source %s is no address of the family that -4 or -6 asks for", o.source)
 	case o.source.IsValid() && !isOurs(o.source):

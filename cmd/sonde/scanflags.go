@@ -108,7 +108,8 @@ func (o *scanOptions) retryFlags(f *pflag.FlagSet) {
 func (o *scanOptions) requestFlags(f *pflag.FlagSet) {
 	set(f, &o.method, "method", "X", "METHOD", "GET", parseMethod, "request method")
 	f.BoolVar(&o.headFirst, "head-first", false,
-		"begin with HEAD, and make the check again with GET where HEAD is refused (403, 404, 405, 500, 501, 503), not answered, or answered with a body; the record lists the HEAD in tries")
+		"begin with HEAD, and make the check again with GET where HEAD is refused (403, 404, 405, "+
+			"500, 501, 503), not answered, or answered with a body; the record lists the HEAD in tries")
 	add(f, &o.header, "header", "H", "FIELD", parseHeader, `send this field too, as in "Accept: text/html"`)
 	set(f, &o.userAgent, "user-agent", "A", "TEXT", engine.DefaultUserAgent(), parseUserAgent, "User-Agent field")
 	set(f, &o.maxRedirects, "max-redirects", "", "N", "5", parseInt(0, 1000, "5"), "redirections followed; one more is an error")
@@ -119,7 +120,8 @@ func (o *scanOptions) requestFlags(f *pflag.FlagSet) {
 }
 
 func (o *scanOptions) timeFlags(f *pflag.FlagSet) {
-	set(f, &o.timeout, "timeout", "", "TIME", "30s", parseDuration, "for a whole check, redirects included; each try has its own")
+	set(f, &o.timeout, "timeout", "", "TIME", "30s", parseDuration,
+		"for a whole check, redirects included; each try has its own")
 	set(f, &o.resolveTimeout, "resolve-timeout", "", "TIME", "5s", parseDuration, "for one look-up")
 	set(f, &o.connectTimeout, "connect-timeout", "", "TIME", "5s", parseDuration, "for a connection, all addresses together")
 	set(f, &o.tlsTimeout, "tls-timeout", "", "TIME", "10s", parseDuration, "for one handshake")

@@ -298,6 +298,8 @@ func TestATryBeginsWithoutTheCookiesOfTheOneBefore(t *testing.T) {
 		t.Fatal(err)
 	}
 	expect(t, results[1], KindNone, 503)
+	mu.Lock()
+	defer mu.Unlock()
 	if want := []string{"/ ", "/busy a=1", "/ ", "/busy a=1"}; !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
@@ -327,8 +329,9 @@ func TestAnAnswerThatWasDroppedSetsNoCookie(t *testing.T) {
 	r := probe(t, newEngine(t, Config{}), srv.Addr().String())
 	expect(t, r, KindNone, 200)
 	want := []string{"/ ", "/next a=1", "/next a=1", "/end a=1"}
-	if mu.Lock(); !slices.Equal(got, want) || r.Attempts != 4 {
+	mu.Lock()
+	defer mu.Unlock()
+	if !slices.Equal(got, want) || r.Attempts != 4 {
 		t.Errorf("%d attempts, got %q, want %q", r.Attempts, got, want)
 	}
-	mu.Unlock()
 }

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"net/netip"
+	"strings"
 	"sync"
 	"time"
 
@@ -261,12 +262,18 @@ func (c *check) finish(err *Error) {
 // movedTo is the URL that the first one is to be replaced by: 301 and 308 are for good.
 func movedTo(hops []Hop) (url string) {
 	for i := range hops {
-		if hops[i].StatusCode != 301 && hops[i].StatusCode != 308 {
+		if hops[i].StatusCode != 301 && hops[i].StatusCode != 308 || !isTarget(&hops[i]) {
 			break
 		}
 		url = hops[i].Location
 	}
 	return url
+}
+
+// isTarget reports whether a hop's Location may be checked in place of the hop's URL.
+func isTarget(hop *Hop) bool {
+	url, _, _ := strings.Cut(hop.Location, "#")
+	return hop.LocationRaw == "" && url != hop.URL
 }
 
 // shrink gives back what a hostile answer made grow: a thousand of these states wait for the next check.

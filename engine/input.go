@@ -2,8 +2,10 @@ package engine
 
 import (
 	"errors"
+	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/agnivade/levenshtein"
 )
@@ -19,12 +21,14 @@ func parseInput(line string) (location, Anomaly, *Error) {
 	}
 	raw := urlOf(line)
 	var anomalies Anomaly
-	if space := strings.IndexByte(raw, ' '); space >= 0 {
+	if space := strings.IndexFunc(raw, unicode.IsSpace); space >= 0 {
 		if isSecondURL(raw[space:]) {
 			return location{}, 0, fault(KindInputInvalidURL, PhaseNone, nil,
 				"%s has two URLs on one line; put each on a line of its own", quote(redact(line)))
 		}
-		anomalies = InputSpace
+		if strings.IndexByte(raw, ' ') >= 0 {
+			anomalies = InputSpace
+		}
 	}
 	loc, err := parseURL(raw)
 	if err != nil {
@@ -33,8 +37,12 @@ func parseInput(line string) (location, Anomaly, *Error) {
 	return loc, anomalies, nil
 }
 
-// errColon is "https//host", which would be a path of the host "https".
-var errColon = errors.New("no colon behind the scheme")
+// What looks like a URL, and has in the place of its host what is meant as its scheme.
+var (
+	errColon      = errors.New("no colon behind the scheme")
+	errMisspelt   = errors.New("a misspelt scheme")
+	errTwoSchemes = errors.New("two schemes")
+)
 
 // errMarkup is a line such as "http://a.test/" with its quotes, or {host}: the URL standard lets these
 // characters stand in the host of a URL, but a line without a scheme is then not meant as a host.
@@ -43,21 +51,38 @@ var errMarkup = errors.New("a quote or a brace in a bare host")
 // parseURL reads what a line has of a URL.
 func parseURL(raw string) (location, error) {
 	if hasScheme(raw) {
-		return parseLocation(raw)
-	}
-	for _, start := range [...]string{"http//", "https//"} {
-		if len(raw) >= len(start) && strings.EqualFold(raw[:len(start)], start) {
-			return location{}, errColon
+		loc, err := parseLocation(raw)
+		if err == nil && (loc.host == "http" || loc.host == "https") && isRest(loc.target) {
+			err = errTwoSchemes
 		}
+		return loc, err
 	}
 	loc, err := parseLocation("http://" + raw)
 	if strings.ContainsAny(loc.host, "\"`{}") {
 		return location{}, errMarkup
 	}
+	if err == nil && isRest(loc.target) && isNearly(loc.host, "http", "https") {
+		if lower := strings.ToLower(raw); strings.HasPrefix(lower, "http//") || strings.HasPrefix(lower, "https//") {
+			return location{}, errColon
+		}
+		return location{}, errMisspelt
+	}
 	if err == nil && loc.port == 443 {
 		return parseLocation("https://" + raw)
 	}
 	return loc, err
+}
+
+// isRest reports whether a request-target is what stands behind a scheme: "//host/".
+func isRest(target string) bool {
+	return strings.HasPrefix(target, "//") || strings.HasPrefix(target, "/://")
+}
+
+// isNearly reports whether s is one of the words, or one letter away from it.
+func isNearly(s string, words ...string) bool {
+	return slices.ContainsFunc(words, func(word string) bool {
+		return len(s) <= len(word)+1 && levenshtein.ComputeDistance(s, word) <= 1
+	})
 }
 
 // inputFault says why a line is not the URL of something to check. raw is the URL on it.
@@ -70,6 +95,10 @@ func inputFault(line, raw string, err error) *Error {
 		return fault(KindInputBlockedPort, PhaseNone, err, "%s: %v", shown, err)
 	case errors.Is(err, errColon):
 		return fault(KindInputInvalidURL, PhaseNone, err, "%s has no colon behind its scheme; write https://host/", shown)
+	case errors.Is(err, errMisspelt):
+		return fault(KindInputInvalidURL, PhaseNone, err, "%s has a misspelt scheme; write https://host/", shown)
+	case errors.Is(err, errTwoSchemes):
+		return fault(KindInputInvalidURL, PhaseNone, err, "%s has two schemes; write https://host/", shown)
 	case isPortOver(raw):
 		return fault(KindInputInvalidURL, PhaseNone, err, "%s has a port over 65535", shown)
 	}
@@ -80,26 +109,33 @@ func inputFault(line, raw string, err error) *Error {
 func didYouMean(raw string) string {
 	scheme, _, _ := strings.Cut(strings.ToLower(raw), "://")
 	for _, known := range [...]string{"http", "https"} {
-		if len(scheme) <= len("https")+1 && levenshtein.ComputeDistance(scheme, known) == 1 {
+		if isNearly(scheme, known) {
 			return "; did you mean " + known + "://?"
 		}
 	}
 	return ""
 }
 
-// isPortOver reports whether a URL that is none has a port of digits that is too large.
+// isPortOver reports whether a URL that is none would be one but for a port that is too large.
 func isPortOver(raw string) bool {
-	if _, behind, ok := strings.Cut(raw, "://"); ok {
-		raw = behind
+	start := 0
+	if i := strings.Index(raw, "://"); i >= 0 {
+		start = i + len("://")
 	}
-	if end := strings.IndexAny(raw, `/?#\`); end >= 0 {
-		raw = raw[:end]
+	end := len(raw)
+	if i := strings.IndexAny(raw[start:], `/?#\`); i >= 0 {
+		end = start + i
 	}
-	port := strings.TrimLeft(raw[strings.LastIndexByte(raw, ':')+1:], "0")
-	if len(port) == len(raw) || strings.Trim(port, "0123456789") != "" {
+	colon := start + strings.LastIndexByte(raw[start:end], ':')
+	if colon <= start {
 		return false
 	}
-	return len(port) > 5 || len(port) == 5 && port > "65535"
+	port := strings.TrimLeft(raw[colon+1:end], "0")
+	if strings.Trim(port, "0123456789") != "" || len(port) < 5 || len(port) == 5 && port <= "65535" {
+		return false
+	}
+	_, err := parseURL(raw[:colon] + raw[end:])
+	return err == nil
 }
 
 // urlOf returns the URL on an input line: without the white space around it, what is behind a tab,
@@ -113,9 +149,13 @@ func urlOf(line string) string {
 	return trimInput(url)
 }
 
-// isSecondURL reports whether another URL begins at one of the spaces in s.
+// openers may stand before a URL in a text.
+const openers = "\"'`<([{,;|\u200b\ufeff"
+
+// isSecondURL reports whether another URL begins behind one of the spaces in s.
 func isSecondURL(s string) bool {
-	for rest := range strings.SplitSeq(s, " ") {
+	for rest := range strings.FieldsSeq(s) {
+		rest = strings.TrimLeft(rest, openers)
 		if _, behind, _ := strings.Cut(rest, ":"); strings.HasPrefix(behind, "//") && hasScheme(rest) {
 			return true
 		}

@@ -68,7 +68,7 @@ func (c *check) redirect() (more bool, failed *Error) {
 	}
 	next, err := c.resolveLocation()
 	if c.location != "" && (err != nil || isBadPort(next.port) || notes[status] != "") {
-		c.hop.LocationRaw = redact(escapeHigh(c.location))
+		c.hop.LocationRaw = redact(escapeHigh(withoutCut(c.location, err)))
 		c.hop.RedirectNote = notes[status]
 	}
 	if !isRedirect(status) || c.engine.cfg.NoFollow {
@@ -103,6 +103,16 @@ func (c *check) redirect() (more bool, failed *Error) {
 	c.req = req
 	c.res.Redirects++
 	return true, nil
+}
+
+// withoutCut hides the authority of a Location that was cut within it: what is gone may be the "@" that
+// tells credentials.
+func withoutCut(location string, err error) string {
+	scheme, rest, hasAuthority := strings.Cut(location, "//")
+	if err == errTooLong && hasAuthority && !strings.ContainsAny(rest, `/?#\`) {
+		return scheme + "//***"
+	}
+	return location
 }
 
 // notes are why a status that may come with a Location is a final answer all the same.

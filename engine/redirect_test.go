@@ -117,6 +117,7 @@ func TestRedirectErrors(t *testing.T) {
 		"/loop2":    raw("301 x", "Location: http://a.test/loop1"),
 		"/300":      raw("300 x", "Location: /ok"),
 		"/304":      raw("304 x"),
+		"/cut":      raw("302 x", "Location: http://user:secret"+strings.Repeat("s", 9<<10)+"@a.test/"),
 		"/ok":       raw("200 OK"),
 		"/secure":   raw("302 x", "Location: http://a.test/ok"),
 	}
@@ -132,6 +133,7 @@ func TestRedirectErrors(t *testing.T) {
 		{"/empty", KindRedirectMissingLocation, 301, "301 Moved Permanently without a Location", ""},
 		{"/bad", KindRedirectBadLocation, 302, "302 Found with a Location that is no URL", "http://[/"},
 		{"/long", KindRedirectLocationTooLong, 302, "302 Found with a Location of more than 8192 bytes", "/" + strings.Repeat("a", 8<<10-1)},
+		{"/cut", KindRedirectLocationTooLong, 302, "302 Found with a Location of more than 8192 bytes", "http://***"},
 		{"/several", KindRedirectMultipleLocation, 302, "302 Found with several Locations that differ", "/a"},
 		{"/repeated", KindNone, 200, "", ""},
 		{"/ftp", KindRedirectScheme, 302, `302 Found to "ftp://***@x.test/", which is neither http nor https`, "ftp://***@x.test/"},
@@ -183,12 +185,14 @@ func TestMovedToIsWhereTheFirstHopsLeadForGood(t *testing.T) {
 		"/ok": raw("200 OK"), "/gone": raw("404 x"), "/301": raw("301 x", "Location: /ok"), "/302": raw("302 x", "Location: /ok"),
 		"/308-301": raw("308 x", "Location: /301"), "/301-302": raw("301 x", "Location: /302#a"), "/302-301": raw("302 x", "Location: /301"),
 		"/301-gone": raw("301 x", "Location: /gone"), "/301-bad": raw("301 x", "Location: /bad"), "/bad": raw("301 x", "Location: http://[/"),
+		"/self": raw("301 x", "Location: /self#a"), "/ftp": raw("301 x", "Location: ftp://a.test/"), "/port": raw("301 x", "Location: http://a.test:25/"),
 	}
 	for _, tc := range []struct {
 		path, movedTo, notFollowed string
 	}{
 		{"/ok", "", ""}, {"/301", "/ok", "/ok"}, {"/302", "", ""}, {"/308-301", "/ok", "/301"}, {"/301-302", "/302#a", "/302#a"},
 		{"/302-301", "", ""}, {"/301-gone", "/gone", "/gone"}, {"/301-bad", "", "/bad"},
+		{"/self", "", ""}, {"/ftp", "", ""}, {"/port", "", ""},
 	} {
 		for noFollow, want := range map[bool]string{false: tc.movedTo, true: tc.notFollowed} {
 			if want != "" {

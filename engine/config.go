@@ -39,6 +39,9 @@ type Config struct {
 	// RetryMaxWait bounds the wait for the next try, and Retry-After. 0 means 60 s.
 	RetryMaxWait time.Duration
 
+	// Bare says which URL a bare host stands for. The zero value means http.
+	Bare Bare
+
 	// Method of the first request. "" means GET.
 	Method string
 	// HeadFirst makes each check begin with HEAD, which its redirects keep. Where HEAD is refused or
@@ -178,7 +181,8 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// refuseNegative returns an error for the first field that has to be positive, or 0, and is not.
+// refuseNegative returns an error for the first field that has to be positive, or 0, and is not, and
+// for a Bare.Scheme that is none.
 func (c *Config) refuseNegative() error {
 	for _, f := range []struct {
 		name     string
@@ -196,6 +200,7 @@ func (c *Config) refuseNegative() error {
 		{"TLSTimeout", c.TLSTimeout, c.TLSTimeout < 0},
 		{"HeadTimeout", c.HeadTimeout, c.HeadTimeout < 0},
 		{"IdleTimeout", c.IdleTimeout, c.IdleTimeout < 0},
+		{"Bare.Scheme", c.Bare.Scheme, c.Bare.Scheme >= numBareSchemes},
 	} {
 		if f.negative {
 			return fmt.Errorf("engine: %s cannot be %v", f.name, f.value)

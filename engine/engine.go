@@ -159,14 +159,14 @@ func basic(user string) string {
 // descriptor limit allows of it.
 func (e *Engine) Concurrency() int { return e.cfg.Concurrency }
 
-// ParseTarget returns the normalised URL that an input line means, without userinfo and fragment,
-// as a check would request it first, and the anomaly of the line: InputSpace, or none.
-func (e *Engine) ParseTarget(input string) (url string, anomalies Anomaly, err *Error) {
-	loc, anomalies, err := parseInput(input)
-	if err != nil {
-		return "", 0, err
+// ParseTarget returns the normalised URL that a target means, without userinfo and fragment, as a
+// check would request it first, and the anomaly of its line: InputSpace, or none.
+func (e *Engine) ParseTarget(t Target) (url string, anomalies Anomaly, err *Error) {
+	j := e.parse(t)
+	if j.err != nil {
+		return "", 0, j.err
 	}
-	return loc.url, anomalies, nil
+	return j.loc.url, j.anomalies, nil
 }
 
 // Check probes one target and returns its result, which is the caller's. It runs in the calling
@@ -175,8 +175,7 @@ func (e *Engine) ParseTarget(input string) (url string, anomalies Anomaly, err *
 // KindLocalCanceled.
 func (e *Engine) Check(ctx context.Context, t Target) *Result {
 	c := e.checks.Get().(*check)
-	j := job{target: t}
-	j.loc, j.anomalies, j.err = parseInput(t.Input)
+	j := e.parse(t)
 	if j.err == nil && !e.enter() {
 		j.err = fault(KindLocalCanceled, PhaseNone, ErrClosed, "the engine was closed")
 	} else if j.err == nil {
@@ -185,8 +184,10 @@ func (e *Engine) Check(ctx context.Context, t Target) *Result {
 	e.inFlight.Add(1)
 	stop := context.AfterFunc(ctx, c.abort)
 	c.lanes, c.lane = nil, ""
-	c.begin(ctx, j)
-	c.run()
+	for ok := true; ok; j, ok = c.fallBack() {
+		c.begin(ctx, j)
+		c.run()
+	}
 	e.inFlight.Add(-1)
 	res := c.res
 	if stop() {

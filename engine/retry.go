@@ -54,16 +54,22 @@ func (k Kind) IsFinal() bool {
 // It also keeps all requests from a host that asked for it, for its Retry-After.
 func (r *run) goesAgain(c *check) bool {
 	cfg := &r.engine.cfg
+	if j, ok := c.fallBack(); ok {
+		r.engine.queued.Add(1)
+		r.lanes.later(j, 0)
+		return true
+	}
 	if cfg.Retries <= 0 {
 		return false
 	}
 	wait := c.holdHost()
 	j := c.job
-	if j.retried() >= cfg.Retries || !c.mayGoAgain() {
+	if j.retried >= cfg.Retries || !c.mayGoAgain() {
 		return false
 	}
 	j.addTry(c)
-	wait = max(wait, r.engine.untilRetry(j.retried()))
+	j.retried++
+	wait = max(wait, r.engine.untilRetry(j.retried))
 	if err := c.res.Err; err != nil && err.Phase == PhaseResolve {
 		wait = max(wait, keptFailure)
 	}
@@ -87,14 +93,6 @@ func (j *job) addTry(c *check) {
 	// A copy: the results of earlier tries may have been given to RetryOn.
 	j.tries = append(j.tries[:len(j.tries):len(j.tries)], c.res.try())
 	j.attempts = c.res.Attempts
-}
-
-// retried returns how many tries there were that Retries counts: a HEAD that was refused is none.
-func (j *job) retried() int {
-	if j.headRefused {
-		return len(j.tries) - 1
-	}
-	return len(j.tries)
 }
 
 // mayGoAgain is the one place that decides whether a check that has ended is made again.

@@ -52,12 +52,14 @@ type job struct {
 	err    *Error
 	check  *check // nil for a target
 
-	anomalies Anomaly // of the input
+	anomalies   Anomaly // of the input
+	mayFallBack bool    // from https to http, see check.fallBack
 
 	tries    []Try // that the target has had
 	attempts int   // requests that were tried in them
 
 	headRefused bool // one of them ended with a HEAD that was refused: GET from now on
+	retried     int  // tries after which it was tried again as it was
 }
 
 // Run checks every target and calls emit once for each, in the order in which the checks end. It
@@ -121,11 +123,9 @@ func (e *Engine) laneRules() laneRules {
 
 func (r *run) dispatch(targets iter.Seq[Target]) {
 	for t := range targets {
-		j := job{target: t}
-		j.loc, j.anomalies, j.err = parseInput(t.Input)
 		r.jobs.Add(1)
 		r.engine.queued.Add(1)
-		r.lanes.add(j)
+		r.lanes.add(r.engine.parse(t))
 		if r.stopping() {
 			return
 		}

@@ -12,8 +12,9 @@ import (
 type Target struct {
 	// N is the ordinal of the input, from 1; it is handed through to the Result.
 	N int64
-	// Input is a URL, or a bare host, host:port or host/path, for which http is assumed (https when
-	// the port is 443). It is handed through to the Result as it is.
+	// Input is a URL, or a bare host, host:port or host/path, for which [Config.Bare] has the scheme:
+	// http, when nothing else is asked for, and https when the port is 443. It is handed through to the
+	// Result as it is.
 	Input string
 }
 
@@ -52,7 +53,7 @@ type Result struct {
 	Source  Source
 
 	Attempts       int   // connections and reuses tried, all hops, earlier tries included
-	Tries          []Try // earlier ones, in order; all else but Attempts is of the last one
+	Tries          []Try // earlier ones, in order, and https where http took its place; all else but Attempts is of the last one
 	Reused         bool  // the last hop used a pooled connection
 	SYNRetransmits int   // all hops
 	BodyBytes      int64

@@ -16,6 +16,8 @@ import (
 type scanOptions struct {
 	bulkOptions
 
+	bare engine.BareScheme
+
 	hostConcurrency int
 	rate, hostRate  float64
 
@@ -55,8 +57,8 @@ func newScan(std streams, args []string) *cobra.Command {
 standard output. It reads the list in order; hosts take turns, so that a busy one holds up no other.
 Without a FILE, or where FILE is -, it reads standard input.
 
-An input is a line with a URL, or with a bare host, host:port or host/path, for which http is
-assumed, https when the port is 443. Blank lines and lines that begin with # are no inputs. Files
+An input is a line with a URL, or with a bare host, host:port or host/path, for which --bare has the
+scheme: http, when it is not given. Blank lines and lines that begin with # are no inputs. Files
 may be packed with gzip or zstd.
 
 Exit status: 0 every input was checked; 1 the scan broke off, and what was written is valid;
@@ -126,6 +128,7 @@ func (o *scanOptions) config() engine.Config {
 		HostRate:        o.hostRate,
 		Retries:         o.retries,
 		RetryMaxWait:    o.retryMaxWait,
+		Bare:            engine.Bare{Scheme: o.bare},
 		Method:          o.method,
 		HeadFirst:       o.headFirst,
 		Header:          o.header,

@@ -60,6 +60,7 @@ func include[T any](f *pflag.FlagSet, dst *T, name, kind string, parse func(stri
 
 func (o *scanOptions) flags() []flagGroup {
 	return []flagGroup{
+		group("Input", o.inputFlags),
 		group("Output", o.outputFlags),
 		group("Pace", o.paceFlags),
 		group("Retries", o.retryFlags),
@@ -69,6 +70,11 @@ func (o *scanOptions) flags() []flagGroup {
 		group("Results", o.resultFlags),
 		group("Run", o.scanRunFlags),
 	}
+}
+
+func (o *scanOptions) inputFlags(f *pflag.FlagSet) {
+	set(f, &o.bare, "bare", "", "SCHEME", "http", parseBare,
+		"scheme of inputs that name none: http, https, https-first (http where no TLS connection can be made); port 80 is always http, and 443 https")
 }
 
 func (o *bulkOptions) outputFlags(f *pflag.FlagSet) {

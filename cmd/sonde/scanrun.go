@@ -123,7 +123,7 @@ func (s *scanRun) emit(r *engine.Result) {
 func (s *scanRun) dryRun() {
 	for target := range s.targets() {
 		r := &engine.Result{N: target.N, Input: target.Input}
-		url, anomalies, err := s.eng.ParseTarget(target.Input)
+		url, anomalies, err := s.eng.ParseTarget(target)
 		if err != nil {
 			r.Failed, r.Err = true, err
 		}

@@ -83,6 +83,16 @@ func (v *sum[T]) String() string { return strings.Join(v.texts, ",") }
 // Type names the value in the help.
 func (v *sum[T]) Type() string { return v.kind }
 
+// parseBare reads the scheme of bare hosts.
+func parseBare(s string) (engine.BareScheme, error) {
+	scheme, ok := map[string]engine.BareScheme{"http": engine.BareHTTP, "https": engine.BareHTTPS,
+		"https-first": engine.BareHTTPSFirst}[s]
+	if !ok {
+		return 0, errors.New("give one of http, https, https-first")
+	}
+	return scheme, nil
+}
+
 // quote shows a value that was given, on one line and not without end.
 func quote(s string) string {
 	const most = 100

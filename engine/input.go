@@ -102,6 +102,9 @@ func inputFault(line, raw string, err error) *Error {
 	case isPortOver(raw):
 		return fault(KindInputInvalidURL, PhaseNone, err, "%s has a port over 65535", shown)
 	}
+	if fault := rangeFault(raw, shown, err); fault != nil {
+		return fault
+	}
 	return fault(KindInputInvalidURL, PhaseNone, err, "%s is not a URL", shown)
 }
 

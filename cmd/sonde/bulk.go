@@ -57,6 +57,7 @@ type bulk struct {
 	name     string      // of the command, which is also what it does with a list
 	did      string      // what it did with an input
 	each     string      // what is in flight
+	unit     string      // that the account counts; "" for lines
 	list     *input.List // nil when the lab's list is read
 	fromPipe bool        // the list comes from standard input
 	lines    func(halt <-chan struct{}) iter.Seq[string]

@@ -290,6 +290,7 @@ func (s *bulk) closeFile() error {
 func (s *bulk) account() progress.Account {
 	_, filtered, brokenOff, notBegun := s.tally.Inputs()
 	a := progress.Account{
+		Unit:     s.unit,
 		Read:     s.journal.Read(),
 		Before:   s.journal.Before(),
 		Written:  s.out.Lines(),

@@ -18,7 +18,7 @@ func (s *bulk) meterConfig() progress.Config {
 		Tally:    s.tally,
 		InFlight: func() int64 { return s.eng.Stats().InFlight },
 	}
-	if s.list != nil {
+	if s.list != nil && s.unit == "" { // else the lines do not tell how much there is to do
 		cfg.Position = func() (p progress.Position) {
 			p.Lines, p.Bytes, p.Size, p.Ended = s.list.Position()
 			p.Lines = s.opt.shard.share(p.Lines)

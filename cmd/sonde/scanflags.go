@@ -75,6 +75,8 @@ func (o *scanOptions) flags() []flagGroup {
 func (o *scanOptions) inputFlags(f *pflag.FlagSet) {
 	set(f, &o.bare, "bare", "", "SCHEME", "http", parseBare,
 		"scheme of inputs that name none: http, https, https-first (http where no TLS connection can be made); port 80 is always http, and 443 https")
+	f.BoolVar(&o.cidr, "cidr", false,
+		"a line such as 192.0.2.0/24 or 2001:db8::/120 stands for its addresses, each an input with a number of its own")
 }
 
 func (o *bulkOptions) outputFlags(f *pflag.FlagSet) {

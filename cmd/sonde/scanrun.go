@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"io/fs"
+	"iter"
 	"path"
 	"slices"
 	"strings"
@@ -42,6 +43,9 @@ func scan(opt *scanOptions, std streams) error {
 		}
 		defer closeLab()
 	}
+	if opt.cidr {
+		s.takeApart()
+	}
 	if err := s.startEngine(cfg); err != nil {
 		return err
 	}
@@ -76,6 +80,27 @@ func (s *scanRun) openInput() error {
 		names = []string{input.Stdin}
 	}
 	return s.openList(names, fileHint)
+}
+
+// takeApart puts its addresses in the place of a line that is a range, one by one as they are asked for.
+func (s *scanRun) takeApart() {
+	lines := s.lines
+	s.unit = "target"
+	s.lines = func(halt <-chan struct{}) iter.Seq[string] {
+		return func(yield func(string) bool) {
+			for line := range lines(halt) {
+				addresses := engine.Addresses(line)
+				if addresses == nil {
+					addresses = slices.Values([]string{line})
+				}
+				for address := range addresses {
+					if s.halted.Load() || !yield(address) {
+						return
+					}
+				}
+			}
+		}
+	}
 }
 
 // fileHint says what a FILE is, to whoever gave a URL or a name in its place.

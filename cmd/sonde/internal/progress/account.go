@@ -1,19 +1,21 @@
 package progress
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 )
 
-// Account says what became of every line of the list that was read. Each number is counted by
-// itself, so that they prove each other.
+// Account says what became of every line of the list that was read, or of every target where a line
+// may stand for several. Each number is counted by itself, so that they prove each other.
 type Account struct {
-	Read     int64 `json:"read"`
-	Before   int64 `json:"done_before"` // by the runs that this one goes on from
-	Written  int64 `json:"written"`     // records that are in the output
-	Filtered int64 `json:"filtered"`    // checked, and the record was not wanted
-	Left     int64 `json:"left"`        // without an outcome
-	Whole    bool  `json:"list_ended"`  // there are no more lines than those that were read
+	Unit     string `json:"unit,omitempty"` // that is counted: "target", or "" for lines
+	Read     int64  `json:"read"`
+	Before   int64  `json:"done_before"` // by the runs that this one goes on from
+	Written  int64  `json:"written"`     // records that are in the output
+	Filtered int64  `json:"filtered"`    // checked, and the record was not wanted
+	Left     int64  `json:"left"`        // without an outcome
+	Whole    bool   `json:"list_ended"`  // there are no more lines than those that were read
 }
 
 // Balanced reports whether every line that was read is accounted for.
@@ -22,7 +24,8 @@ func (a Account) Balanced() bool { return a.Read == a.Before+a.Written+a.Filtere
 // String returns the account as an equation; terms that are 0 are left out.
 func (a Account) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s %s read = ", Count(a.Read), plural(a.Read, "line", "lines"))
+	unit := cmp.Or(a.Unit, "line")
+	fmt.Fprintf(&b, "%s %s read = ", Count(a.Read), plural(a.Read, unit, unit+"s"))
 	if a.Before > 0 {
 		fmt.Fprintf(&b, "%s done before + ", Count(a.Before))
 	}

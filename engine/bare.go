@@ -1,9 +1,18 @@
 package engine
 
-// Bare says which URL a bare host stands for: an input line that names no scheme. Port 80 is http and
-// port 443 https, whatever the Scheme.
+import (
+	"errors"
+	"strconv"
+)
+
+// Bare says which URLs a bare host stands for: an input line that names no scheme. There may be several,
+// its parts. Port 80 is http and port 443 https, whatever the Scheme.
 type Bare struct {
+	// Scheme of bare hosts. The zero value means http.
 	Scheme BareScheme
+	// Ports of bare hosts that give none, each another part, in this order. No Ports means that of the
+	// scheme. 0 is refused, and a port that [IsBlockedPort] tells is taken.
+	Ports []uint16
 }
 
 // BareScheme is the scheme of a bare host.
@@ -17,11 +26,12 @@ const (
 	// refused, reset or unreachable, or not made in time, and where the handshake fails for anything but
 	// the certificate. Then Result.Tries has what came of https, and all else is of http.
 	BareHTTPSFirst
+	BareBoth // http and https, two parts; one part on port 80 and 443
 
 	numBareSchemes
 )
 
-// way is how a bare host is asked.
+// way is how a part of a bare host is asked.
 type way uint8
 
 const (
@@ -37,34 +47,71 @@ func (w way) scheme() string {
 	return "https"
 }
 
-var bareWays = [numBareSchemes]way{BareHTTP: overHTTP, BareHTTPS: overHTTPS, BareHTTPSFirst: overHTTPSFirst}
+var (
+	bareWays = [numBareSchemes][]way{
+		BareHTTP: {overHTTP}, BareHTTPS: {overHTTPS}, BareHTTPSFirst: {overHTTPSFirst},
+		BareBoth: {overHTTP, overHTTPS},
+	}
+	port80, port443 = bareWays[BareHTTP], bareWays[BareHTTPS]
+)
 
-// way is how a bare host is asked on the port that the line gives; 0 for none.
-func (b *Bare) way(port uint16) way {
+// ways are how a bare host is asked on a port; 0 stands for that of the scheme.
+func (b *Bare) ways(port uint16) []way {
 	switch port {
 	case 80:
-		return overHTTP
+		return port80
 	case 443:
-		return overHTTPS
+		return port443
 	}
 	return bareWays[b.Scheme]
 }
 
-// parse makes the job of checking t.
-func (e *Engine) parse(t Target) job {
-	j := job{target: t}
-	j.loc, j.anomalies, j.err = parseInput(t.Input)
-	if j.err != nil || e.cfg.Bare.Scheme == BareHTTP {
-		return j
+// MostParts returns the number of parts that a line has at most.
+func (b *Bare) MostParts() int { return max(len(b.ways(0)), b.partsOn(0)) }
+
+// Parts returns the number of parts of an input line, at least 1: see [Target.Part]. That is what the
+// line says and the Bare, so that it is the same each time.
+func (b *Bare) Parts(line string) int {
+	if b.MostParts() == 1 {
+		return 1
 	}
-	raw := urlOf(t.Input)
-	if hasScheme(raw) {
-		return j
+	loc, _, err := parseInput(line)
+	raw := urlOf(line)
+	if err != nil || hasScheme(raw) {
+		return 1
 	}
-	w := e.cfg.Bare.way(barePort(raw, &j.loc))
-	j.setScheme(w.scheme())
-	j.mayFallBack = w == overHTTPSFirst
-	return j
+	return b.partsOn(barePort(raw, &loc))
+}
+
+// partsOn counts the parts of a host that gives the port, or 0 for none.
+func (b *Bare) partsOn(port uint16) (parts int) {
+	if port != 0 || len(b.Ports) == 0 {
+		return len(b.ways(port))
+	}
+	for _, p := range b.Ports {
+		parts += len(b.ways(p))
+	}
+	return parts
+}
+
+// part returns how part 1, 2, ... of a host that gives the port, or 0 for none, is asked, and on which
+// of the Ports; 0 for none of them.
+func (b *Bare) part(port uint16, part int) (w way, on uint16, ok bool) {
+	if port != 0 || len(b.Ports) == 0 {
+		ways := b.ways(port)
+		if part > len(ways) {
+			return 0, 0, false
+		}
+		return ways[part-1], 0, true
+	}
+	for _, p := range b.Ports {
+		ways := b.ways(p)
+		if part <= len(ways) {
+			return ways[part-1], p, true
+		}
+		part -= len(ways)
+	}
+	return 0, 0, false
 }
 
 // barePort returns the port that a bare host gives, or 0 when it gives none. loc is what the line is
@@ -78,14 +125,52 @@ func barePort(raw string, loc *location) uint16 {
 	return loc.port
 }
 
-// setScheme reads the bare host of j as a URL with the scheme.
+var errNoPart = errors.New("no such part")
+
+// parse makes the job of checking t.
+func (e *Engine) parse(t Target) job {
+	j := job{target: t}
+	j.loc, j.anomalies, j.err = parseInput(t.Input)
+	b := &e.cfg.Bare
+	if j.err != nil || t.Part <= 1 && b.Scheme == BareHTTP && len(b.Ports) == 0 {
+		return j
+	}
+	raw := urlOf(t.Input)
+	if !hasScheme(raw) {
+		if w, port, ok := b.part(barePort(raw, &j.loc), max(t.Part, 1)); ok {
+			j.barePort, j.mayFallBack = port, w == overHTTPSFirst
+			j.setScheme(w.scheme())
+			return j
+		}
+	}
+	if t.Part > 1 {
+		j.err = fault(KindInputInvalidURL, PhaseNone, errNoPart, "%s has no part %d", quote(redact(t.Input)), t.Part)
+	}
+	return j
+}
+
+// setScheme reads the bare host of j as a URL with the scheme, and its port of Bare.Ports.
 func (j *job) setScheme(scheme string) {
 	raw := urlOf(j.target.Input)
 	loc, err := parseLocation(scheme + "://" + raw)
 	if err != nil {
 		j.err = inputFault(j.target.Input, raw, err)
 	}
+	if j.barePort != 0 {
+		loc.setPort(j.barePort)
+	}
 	j.loc = loc
+}
+
+// setPort gives a port to a location that has that of its scheme.
+func (l *location) setPort(port uint16) {
+	if port == l.port {
+		return
+	}
+	l.port = port
+	l.authority += ":" + strconv.Itoa(int(port))
+	l.url = l.scheme + "://" + l.authority + l.target
+	l.target = l.url[len(l.url)-len(l.target):]
 }
 
 // fallBack returns the job that is to be done in place of a check that has ended: http where no TLS

@@ -48,6 +48,79 @@ func TestABareHostHasTheSchemeOfBare(t *testing.T) {
 	}
 }
 
+// Each part is a URL of its own, and there are as many as Parts says, never more than MostParts.
+func TestTheParts(t *testing.T) {
+	for _, tc := range []struct {
+		bare Bare
+		most int
+		line string
+		urls []string
+	}{
+		{Bare{}, 1, "a.test", []string{"http://a.test/"}},
+		{Bare{Scheme: BareBoth}, 2, "a.test/b", []string{"http://a.test/b", "https://a.test/b"}},
+		{Bare{Scheme: BareBoth}, 2, "a.test:8080", []string{"http://a.test:8080/", "https://a.test:8080/"}},
+		{Bare{Scheme: BareBoth}, 2, "a.test:80", []string{"http://a.test/"}},
+		{Bare{Scheme: BareBoth}, 2, "a.test:443", []string{"https://a.test/"}},
+		{Bare{Scheme: BareBoth}, 2, "https://a.test", []string{"https://a.test/"}},
+		{Bare{Ports: []uint16{8080}}, 1, "a.test", []string{"http://a.test:8080/"}},
+		{Bare{Ports: []uint16{8080}}, 1, "a.test:81", []string{"http://a.test:81/"}},
+		{Bare{Ports: []uint16{443, 80, 8443}}, 3, "[2001:db8::1]/b?c#d",
+			[]string{"https://[2001:db8::1]/b?c", "http://[2001:db8::1]/b?c", "http://[2001:db8::1]:8443/b?c"}},
+		{Bare{Scheme: BareHTTPS, Ports: []uint16{80, 8443}}, 2, "A.test",
+			[]string{"http://a.test/", "https://a.test:8443/"}},
+		{Bare{Scheme: BareBoth, Ports: []uint16{80, 443, 8080}}, 4, "a.test",
+			[]string{"http://a.test/", "https://a.test/", "http://a.test:8080/", "https://a.test:8080/"}},
+		{Bare{Scheme: BareBoth, Ports: []uint16{80}}, 2, "a.test", []string{"http://a.test/"}},
+		{Bare{Scheme: BareBoth, Ports: []uint16{80}}, 2, "a.test:81", []string{"http://a.test:81/", "https://a.test:81/"}},
+		{Bare{Scheme: BareBoth, Ports: []uint16{80, 443}}, 2, "http://a.test", []string{"http://a.test/"}},
+		{Bare{Scheme: BareBoth, Ports: []uint16{80, 443}}, 2, "http://[", nil},
+		{Bare{Scheme: BareBoth}, 2, "a b://c", nil},
+	} {
+		e := newEngine(t, Config{Bare: tc.bare})
+		parts := tc.bare.Parts(tc.line)
+		if most := tc.bare.MostParts(); most != tc.most || parts != max(len(tc.urls), 1) || parts > most {
+			t.Errorf("%+v: %q has %d parts of %d at most, want %d of %d", tc.bare, tc.line, parts, most,
+				len(tc.urls), tc.most)
+		}
+		for i, want := range tc.urls {
+			url, _, err := e.ParseTarget(Target{Input: tc.line, Part: i + 1})
+			if err != nil || url != want {
+				t.Errorf("%+v: part %d of %q is %q, %v, want %q", tc.bare, i+1, tc.line, url, err, want)
+				continue
+			}
+			// However it came about, the location is that of its URL.
+			j := e.parse(Target{Input: tc.line, Part: i + 1})
+			whole, err2 := parseLocation(want)
+			j.loc.fragment = ""
+			if err2 != nil || j.loc != whole {
+				t.Errorf("part %d of %q is %+v, want %+v", i+1, tc.line, j.loc, whole)
+			}
+		}
+		if url, _, err := e.ParseTarget(Target{Input: tc.line, Part: parts + 1}); err == nil {
+			t.Errorf("%+v: %q has a part %d, %q", tc.bare, tc.line, parts+1, url)
+		}
+	}
+}
+
+func TestHTTPSFirstFallsBackOnThePortOfThePart(t *testing.T) {
+	srv := serve(t, origin.Respond(200, ""))
+	e := newEngine(t, Config{Bare: Bare{Scheme: BareHTTPSFirst, Ports: []uint16{443, srv.Addr().Port()}}})
+	r := e.Check(t.Context(), Target{N: 1, Input: "127.0.0.1", Part: 2})
+	expect(t, r, KindNone, 200)
+	if want := "http://" + srv.Addr().String() + "/"; r.URL != want || r.Part != 2 || len(r.Tries) != 1 {
+		t.Errorf("part %d came to %s after %+v, want %s", r.Part, r.URL, r.Tries, want)
+	}
+}
+
+func TestNewRefusesABareThatStandsForNoURL(t *testing.T) {
+	for _, b := range []Bare{{Scheme: numBareSchemes}, {Ports: []uint16{80, 0}}} {
+		if e, err := New(Config{Bare: b}); err == nil {
+			e.Close()
+			t.Errorf("%+v was taken", b)
+		}
+	}
+}
+
 // A server without TLS is asked over http, once, and the record tells both. That is so in Run and in
 // Check, for methods that must not be sent twice as well, and takes nothing from the further tries.
 func TestHTTPSFirstFallsBackWhereNoTLSConnectionCanBeMade(t *testing.T) {

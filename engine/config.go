@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"github.com/sondeprobe/sonde/resolver"
@@ -39,7 +40,7 @@ type Config struct {
 	// RetryMaxWait bounds the wait for the next try, and Retry-After. 0 means 60 s.
 	RetryMaxWait time.Duration
 
-	// Bare says which URL a bare host stands for. The zero value means http.
+	// Bare says which URLs a bare host stands for. The zero value means http.
 	Bare Bare
 
 	// Method of the first request. "" means GET.
@@ -182,7 +183,7 @@ func (c Config) withDefaults() Config {
 }
 
 // refuseNegative returns an error for the first field that has to be positive, or 0, and is not, and
-// for a Bare.Scheme that is none.
+// for a Bare that stands for no URL.
 func (c *Config) refuseNegative() error {
 	for _, f := range []struct {
 		name     string
@@ -201,6 +202,7 @@ func (c *Config) refuseNegative() error {
 		{"HeadTimeout", c.HeadTimeout, c.HeadTimeout < 0},
 		{"IdleTimeout", c.IdleTimeout, c.IdleTimeout < 0},
 		{"Bare.Scheme", c.Bare.Scheme, c.Bare.Scheme >= numBareSchemes},
+		{"Bare.Ports", c.Bare.Ports, slices.Contains(c.Bare.Ports, 0)},
 	} {
 		if f.negative {
 			return fmt.Errorf("engine: %s cannot be %v", f.name, f.value)

@@ -49,6 +49,10 @@ var badPorts = []uint16{
 	4190, 5060, 5061, 6000, 6566, 6665, 6666, 6667, 6668, 6669, 6679, 6697, 10080,
 }
 
+// IsBlockedPort reports whether the Fetch standard blocks a port, since another protocol than HTTP has it.
+// No redirect is followed to such a port; an input may give one.
+func IsBlockedPort(port uint16) bool { return isBadPort(port) }
+
 func isBadPort(port uint16) bool {
 	_, bad := slices.BinarySearch(badPorts, port)
 	return bad

@@ -23,6 +23,9 @@ type RecordOptions struct {
 func (r *Result) AppendJSON(dst []byte, opt RecordOptions) []byte {
 	w := record{append(dst, '{')}
 	w.int("n", r.N)
+	if r.Part != 0 {
+		w.int("part", int64(r.Part))
+	}
 	w.str("input", r.Input)
 	if !r.Start.IsZero() {
 		w.time("timestamp", r.Start)

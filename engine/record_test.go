@@ -23,6 +23,7 @@ import (
 type (
 	wantRecord struct {
 		N              int64        `json:"n"`
+		Part           int          `json:"part,omitempty"`
 		Input          string       `json:"input"`
 		Timestamp      string       `json:"timestamp,omitempty"`
 		URL            string       `json:"url,omitempty"`
@@ -136,7 +137,7 @@ func fullResult() (*Result, *wantRecord) {
 	dns := &DNSInfo{Server: resolver.At(netip.MustParseAddrPort("[2001:db8::53]:53"))[0], Answered: true, RCode: 3, CNAME: []string{"a.test.", "b\x7f.test."},
 		TTL: 59*time.Second + 999*time.Millisecond, Cached: true, Shared: true, Attempts: 2}
 	r := &Result{
-		N: 1<<63 - 1, Input: "line \x00\u0085\xff<&>", Start: time.Date(2026, 1, 2, 3, 4, 5, 60, zone),
+		N: 1<<63 - 1, Part: 2, Input: "line \x00\u0085\xff<&>", Start: time.Date(2026, 1, 2, 3, 4, 5, 60, zone),
 		URL: "http://a.test/", FinalURL: "https://b.test:8443/x#y", Method: "GET", Scheme: "https", Host: "b.test", Port: 8443, Path: "/x",
 		HostIP: netip.MustParseAddr("192.0.2.7"), StatusCode: 404, ContentType: "text/html; charset=\"x\"", ContentLength: length,
 		WebServer: "\x1b[31mevil\u202e", Location: "https://b.test/z",
@@ -159,7 +160,7 @@ func fullResult() (*Result, *wantRecord) {
 	ms := func(v float64) *float64 { return &v }
 	wSum := &wantTimings{ms(1.5), ms(7), ms(1234567.89), ms(0.002), ms(0.003), ms(0.004), ms(0), 0.002, 1234576.401}
 	w := &wantRecord{
-		N: r.N, Input: "line \x00\u0085\xff<&>", Timestamp: "2026-01-02T01:04:05.000000060Z",
+		N: r.N, Part: 2, Input: "line \x00\u0085\xff<&>", Timestamp: "2026-01-02T01:04:05.000000060Z",
 		URL: r.URL, FinalURL: r.FinalURL, Method: "GET", Scheme: "https", Host: "b.test", Port: 8443, Path: "/x", HostIP: "192.0.2.7",
 		StatusCode: 404, ContentType: r.ContentType, ContentLength: &length, WebServer: r.WebServer, Location: r.Location,
 		LocationRaw: r.LocationRaw, RedirectNote: r.RedirectNote, MovedTo: r.MovedTo,

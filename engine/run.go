@@ -53,6 +53,7 @@ type job struct {
 	check  *check // nil for a target
 
 	anomalies   Anomaly // of the input
+	barePort    uint16  // of Config.Bare.Ports; 0 for none of them
 	mayFallBack bool    // from https to http, see check.fallBack
 
 	tries    []Try // that the target has had

@@ -12,10 +12,13 @@ import (
 type Target struct {
 	// N is the ordinal of the input, from 1; it is handed through to the Result.
 	N int64
-	// Input is a URL, or a bare host, host:port or host/path, for which [Config.Bare] has the scheme:
-	// http, when nothing else is asked for, and https when the port is 443. It is handed through to the
+	// Input is a URL, or a bare host, host:port or host/path, of which [Config.Bare] says what it
+	// stands for: http, when nothing else is asked for, and https when the port is 443. It is handed through to the
 	// Result as it is.
 	Input string
+	// Part says which of the URLs that Input stands for is checked, from 1 to [Bare.Parts]; 0 means the
+	// first. It is handed through to the Result.
+	Part int
 }
 
 // Result says what happened to one Target. A Result that Run hands to emit, with everything it
@@ -23,6 +26,7 @@ type Target struct {
 type Result struct {
 	N     int64
 	Input string
+	Part  int       // of the Target; 0 where it had none
 	Start time.Time // of the check, with a monotonic reading
 
 	URL      string // first URL, normalised; "" when the input is none

@@ -54,12 +54,14 @@ type bulkOptions struct {
 type bulk struct {
 	opt      *bulkOptions
 	std      streams
-	name     string      // of the command, which is also what it does with a list
-	did      string      // what it did with an input
-	each     string      // what is in flight
-	unit     string      // that the account counts; "" for lines
-	list     *input.List // nil when the lab's list is read
-	fromPipe bool        // the list comes from standard input
+	name     string                // of the command, which is also what it does with a list
+	did      string                // what it did with an input
+	each     string                // what is in flight
+	ranges   bool                  // a line may be a range of inputs
+	most     int                   // parts of a line
+	parts    func(line string) int // of a line; nil where each has one
+	list     *input.List           // nil when the lab's list is read
+	fromPipe bool                  // the list comes from standard input
 	lines    func(halt <-chan struct{}) iter.Seq[string]
 	eng      *engine.Engine
 	limit    int // of what is in flight
@@ -159,7 +161,15 @@ func (s *bulk) run(work func() error) error {
 	return s.finish(runErr, outErr)
 }
 
-// targets numbers the lines, and gives out those that are to be worked on.
+// unit is what the account counts: lines, unless one may stand for several targets.
+func (s *bulk) unit() string {
+	if s.ranges || s.parts != nil {
+		return "target"
+	}
+	return ""
+}
+
+// targets numbers the lines and their parts, and gives out those that are to be worked on.
 func (s *bulk) targets() iter.Seq[engine.Target] {
 	return func(yield func(engine.Target) bool) {
 		lines := s.journal.Lines(s.lines(s.halt), s.opt.shard.has, s.listEnded)
@@ -167,8 +177,15 @@ func (s *bulk) targets() iter.Seq[engine.Target] {
 			s.shuffle = input.NewShuffle(*seed)
 			lines = s.shuffle.Lines(lines, s.halted.Load)
 		}
-		for n, line := range lines {
-			if !yield(engine.Target{N: n, Input: line}) {
+		for number, line := range lines {
+			t := engine.Target{N: number, Input: line}
+			if s.parts != nil {
+				t.N, t.Part = s.journal.Place(number)
+				if t.Part == 1 && s.parts(line) == 1 {
+					t.Part = 0
+				}
+			}
+			if !yield(t) {
 				return
 			}
 		}

@@ -38,10 +38,25 @@ func (s *bulk) chooseForm(schema form.Schema) (err error) {
 	if err != nil {
 		return usageError("--fields: %s", err)
 	}
-	if s.opt.resume && !s.form.HasN() {
-		return usageError("--resume goes by the number of each record, which --fields leaves out; give n among --fields")
+	if missing := s.unnumbered(); s.opt.resume && missing != "" {
+		return usageError("--resume goes by the number of each record, which --fields leaves out; give %s among --fields", missing)
 	}
 	return nil
+}
+
+// unnumbered names the fields without which the records do not tell which inputs are done; "" where
+// none is missing.
+func (s *bulk) unnumbered() string {
+	hasPart := s.parts == nil || s.form.HasPart()
+	switch hasN := s.form.HasN(); {
+	case hasN && hasPart:
+		return ""
+	case hasPart:
+		return "n"
+	case hasN:
+		return "part"
+	}
+	return "n and part"
 }
 
 // isColored reports whether the records go to somebody who sees colours. See https://no-color.org.
@@ -99,8 +114,8 @@ func (s *bulk) openOutput() error {
 // openJournal opens what is known of the inputs, beside a file that a run can go on from.
 func (s *bulk) openJournal() error {
 	info, err := s.file.Stat()
-	if err != nil || s.file == s.std.out || !info.Mode().IsRegular() || !s.form.HasN() {
-		s.journal = journal.Unkept()
+	if err != nil || s.file == s.std.out || !info.Mode().IsRegular() || s.unnumbered() != "" {
+		s.keep(journal.Unkept())
 		return s.empty()
 	}
 	path := s.opt.output + journal.Suffix
@@ -108,6 +123,14 @@ func (s *bulk) openJournal() error {
 		return s.goOn(path, info.Size())
 	}
 	return s.anew(path)
+}
+
+// keep has j know the inputs of the run.
+func (s *bulk) keep(j *journal.Journal) {
+	s.journal = j
+	if s.parts != nil {
+		j.Split(s.most, s.parts)
+	}
 }
 
 // anew begins a run. What is known of the file's last run goes first: killed in between, no run
@@ -125,9 +148,11 @@ func (s *bulk) anew(path string) (err error) {
 	if err = s.empty(); err != nil {
 		return err
 	}
-	if s.journal, err = journal.Create(path, s.journalHeader()); err != nil {
+	j, err := journal.Create(path, s.journalHeader())
+	if err != nil {
 		return runtimeError("cannot write to %s: %s; it goes beside the records, so that a run that ends early can be gone on with: make room, or give another file to -o", path, err)
 	}
+	s.keep(j)
 	return nil
 }
 
@@ -157,7 +182,7 @@ func (s *bulk) goOn(path string, size int64) error {
 	if err != nil {
 		return s.cannotRead(fmt.Errorf("%s: %w", path, err))
 	}
-	s.journal = j
+	s.keep(j)
 	now := s.journalHeader()
 	if !j.Stored().Whole { // the rest may come differently packed, or be mended
 		now.Bytes = -1
@@ -196,11 +221,15 @@ func (s *bulk) doneBefore() func(line []byte) error {
 			header = ""
 			return nil
 		}
+		part := 1
 		n, ok := s.form.N(line)
+		if ok && s.parts != nil {
+			part, ok = s.form.Part(line)
+		}
 		if !ok {
 			return errors.New("it is no record of this form")
 		}
-		return s.journal.Done(n)
+		return s.journal.Done(s.journal.Number(n, part))
 	}
 }
 
@@ -260,10 +289,10 @@ func (s *bulk) match() {
 	}
 }
 
-// pass notes that an input is done and has no record.
-func (s *bulk) pass(n int64) {
+// pass notes that part 1, 2, ... of input n is done and has no record.
+func (s *bulk) pass(n int64, part int) {
 	s.tally.Filter()
-	_ = s.journal.MarkFiltered(n) // its only error is a number that no input has
+	_ = s.journal.MarkFiltered(s.journal.Number(n, part)) // its only error is a number that no input has
 	s.out.Pass()
 }
 
@@ -290,7 +319,7 @@ func (s *bulk) closeFile() error {
 func (s *bulk) account() progress.Account {
 	_, filtered, brokenOff, notBegun := s.tally.Inputs()
 	a := progress.Account{
-		Unit:     s.unit,
+		Unit:     s.unit(),
 		Read:     s.journal.Read(),
 		Before:   s.journal.Before(),
 		Written:  s.out.Lines(),

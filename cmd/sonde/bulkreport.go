@@ -18,10 +18,13 @@ func (s *bulk) meterConfig() progress.Config {
 		Tally:    s.tally,
 		InFlight: func() int64 { return s.eng.Stats().InFlight },
 	}
-	if s.list != nil && s.unit == "" { // else the lines do not tell how much there is to do
+	if s.list != nil && !s.ranges { // else the lines do not tell how much there is to do
 		cfg.Position = func() (p progress.Position) {
 			p.Lines, p.Bytes, p.Size, p.Ended = s.list.Position()
 			p.Lines = s.opt.shard.share(p.Lines)
+			if s.parts != nil {
+				p.Lines, p.Ended = s.journal.Read(), false
+			}
 			p.Before = min(s.journal.Before(), p.Lines)
 			return p
 		}

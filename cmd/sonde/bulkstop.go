@@ -162,8 +162,8 @@ func (s *bulk) howToGoOn() string {
 	switch {
 	case s.opt.output == output.Stdout:
 		return "to be able to resume a run, write the records to a file (-o FILE)"
-	case !s.form.HasN():
-		return "to be able to resume a run, give n among --fields"
+	case s.unnumbered() != "":
+		return "to be able to resume a run, give " + s.unnumbered() + " among --fields"
 	case !s.journal.Kept():
 		return "to be able to resume a run, write the records to a regular file"
 	case s.fromPipe:

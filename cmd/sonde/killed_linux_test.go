@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -32,6 +33,7 @@ const (
 func TestKilledScansGoOnToTheirEnd(t *testing.T) {
 	filtered := []string{"--filter-code", "404"}
 	retried := []string{"--shuffle", "7", "--retries", "2", "--retry-max-wait", "1ms"}
+	both := []string{"--bare", "both"}
 	for _, c := range []struct {
 		name, out string
 		args      []string
@@ -43,6 +45,8 @@ func TestKilledScansGoOnToTheirEnd(t *testing.T) {
 		{"gzip filtered", "out.jsonl.gz", filtered},
 		{"zstd filtered", "out.jsonl.zst", filtered},
 		{"zstd filtered shuffled retried", "out.jsonl.zst", append(retried, filtered...)},
+		{"plain both schemes", "out.jsonl", both},
+		{"zstd both schemes filtered shuffled", "out.jsonl.zst", slices.Concat(both, filtered, []string{"--shuffle", "7"})},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

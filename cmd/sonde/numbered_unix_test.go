@@ -40,6 +40,7 @@ type numbered struct {
 
 	filtered bool // pages that are not there have no record
 	retried  bool // some pages answer the first request with 503
+	both     bool // each line is two targets: the page, and what fails for want of TLS
 
 	mu    sync.Mutex
 	times []int              // requests for each page
@@ -53,10 +54,15 @@ func newNumbered(t *testing.T, lines int, out string, args ...string) *numbered 
 	s := &numbered{t: t, lines: lines, out: out, stop: os.Kill, times: make([]int, lines+1)}
 	s.filtered = slices.Contains(args, "--filter-code")
 	s.retried = slices.Contains(args, "--retries")
+	s.both = slices.Contains(args, "both")
 	server := listen(t, origin.Config{Handler: s.serve})
 	var list bytes.Buffer
+	scheme := "http://"
+	if s.both {
+		scheme = ""
+	}
 	for n := range lines {
-		fmt.Fprintf(&list, "http://%s/%d\n", server.Addr(), n+1)
+		fmt.Fprintf(&list, "%s%s/%d\n", scheme, server.Addr(), n+1)
 	}
 	path := filepath.Join(t.TempDir(), "list")
 	if err := os.WriteFile(path, list.Bytes(), 0o600); err != nil {
@@ -181,31 +187,46 @@ func (s *numbered) completes() {
 	s.everyInputIsDoneOnce()
 }
 
-// everyInputIsDoneOnce wants each input to have one record or to be known as filtered.
+// everyInputIsDoneOnce wants each target to have one record or to be known as filtered.
 func (s *numbered) everyInputIsDoneOnce() {
 	t := s.t
 	t.Helper()
-	records := make(map[int]int)
+	type target struct{ n, part int }
+	records := make(map[target]int)
 	for _, r := range s.records() {
-		records[r.N]++
-		if !strings.HasSuffix(r.Input, "/"+strconv.Itoa(r.N)) || r.Status != s.status(r.N) {
-			t.Errorf("n %d: %s, status %d %s", r.N, r.Input, r.Status, r.Error)
+		records[target{r.N, r.Part}]++
+		want := s.status(r.N)
+		if r.Part == 2 {
+			want = 0
+		}
+		if !strings.HasSuffix(r.Input, "/"+strconv.Itoa(r.N)) || r.Status != want {
+			t.Errorf("n %d part %d: %s, status %d %s", r.N, r.Part, r.Input, r.Status, r.Error)
 		}
 	}
 	asked := s.asked()
+	page, targets, unit := 0, s.lines, "lines" // page is its part
+	if s.both {
+		page, targets, unit = 1, 2*s.lines, "targets"
+	}
+	wanted := 0
 	for n := 1; n <= s.lines; n++ {
 		want := 1
 		if s.filtered && s.status(n) == 404 {
 			want = 0
 		}
-		if records[n] != want || asked[n] == 0 {
-			t.Errorf("n %d: %d records, want %d; asked for %d times", n, records[n], want, asked[n])
+		if records[target{n, page}] != want || s.both && records[target{n, 2}] != 1 || asked[n] == 0 {
+			t.Errorf("n %d: %d records, want %d, and %d of part 2; asked for %d times", n,
+				records[target{n, page}], want, records[target{n, 2}], asked[n])
 		}
+		wanted += want + targets/s.lines - 1
+	}
+	if len(records) != wanted {
+		t.Errorf("records of %d targets, want %d", len(records), wanted)
 	}
 	// What has no record is known to be done: there is nothing left to ask for.
 	status, told := s.run(t.Context())
-	lines := progress.Count(int64(s.lines))
-	account := lines + " lines read = " + lines + " done before + 0 written\n"
+	all := progress.Count(int64(targets))
+	account := all + " " + unit + " read = " + all + " done before + 0 written\n"
 	if status != 0 || !strings.Contains(told, account) || !slices.Equal(asked, s.asked()) {
 		t.Errorf("exit status %d, not %q, or pages were asked for again: %s", status, account, told)
 	}

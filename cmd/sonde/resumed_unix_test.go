@@ -17,10 +17,17 @@ func TestInterruptedScansGoOnToTheirEnd(t *testing.T) {
 	if signal.Ignored(os.Interrupt) {
 		t.Skip("not run: whoever started the tests ignores interrupts, and so does what they start")
 	}
-	for _, out := range []string{"out.jsonl", "out.jsonl.zst"} {
-		t.Run(out, func(t *testing.T) {
+	for _, c := range []struct {
+		name, out string
+		args      []string
+	}{
+		{"plain", "out.jsonl", nil},
+		{"zstd", "out.jsonl.zst", nil},
+		{"both schemes", "out.jsonl", []string{"--bare", "both"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			s := newNumbered(t, 1000, filepath.Join(t.TempDir(), out), "--filter-code", "404")
+			s := newNumbered(t, 1000, filepath.Join(t.TempDir(), c.out), append(c.args, "--filter-code", "404")...)
 			s.stop = os.Interrupt
 			interrupts := 0
 			for _, n := range []int{1, 150, 300} {

@@ -16,7 +16,7 @@ import (
 type scanOptions struct {
 	bulkOptions
 
-	bare engine.BareScheme
+	bare engine.Bare
 	cidr bool
 
 	hostConcurrency int
@@ -59,8 +59,9 @@ standard output. It reads the list in order; hosts take turns, so that a busy on
 Without a FILE, or where FILE is -, it reads standard input.
 
 An input is a line with a URL, or with a bare host, host:port or host/path, for which --bare has the
-scheme: http, when it is not given; with --cidr, also a range of addresses. Blank lines and lines
-that begin with # are no inputs. Files may be packed with gzip or zstd.
+scheme: http, when it is not given; with --cidr, also a range of addresses. With --bare both and
+--ports a line has several records, each with a part. Blank lines and lines that begin with # are no
+inputs. Files may be packed with gzip or zstd.
 
 Exit status: 0 every input was checked; 1 the scan broke off, and what was written is valid;
 2 the command line is wrong; 3 --fail-on matched; 130 interrupted, by Ctrl-C, SIGTERM or SIGHUP:
@@ -129,7 +130,7 @@ func (o *scanOptions) config() engine.Config {
 		HostRate:        o.hostRate,
 		Retries:         o.retries,
 		RetryMaxWait:    o.retryMaxWait,
-		Bare:            engine.Bare{Scheme: o.bare},
+		Bare:            o.bare,
 		Method:          o.method,
 		HeadFirst:       o.headFirst,
 		Header:          o.header,

@@ -73,8 +73,10 @@ func (o *scanOptions) flags() []flagGroup {
 }
 
 func (o *scanOptions) inputFlags(f *pflag.FlagSet) {
-	set(f, &o.bare, "bare", "", "SCHEME", "http", parseBare,
-		"scheme of inputs that name none: http, https, https-first (http where no TLS connection can be made); port 80 is always http, and 443 https")
+	set(f, &o.bare.Scheme, "bare", "", "SCHEME", "http", parseBare,
+		"scheme of inputs that name none: http, https, https-first (http where no TLS connection can be made), both (two records, part 1 and 2); port 80 is always http, and 443 https")
+	set(f, &o.bare.Ports, "ports", "", "LIST", "", parsePorts,
+		"ports of inputs that name neither scheme nor port, such as 80,443,8080-8090, each with a record of its own")
 	f.BoolVar(&o.cidr, "cidr", false,
 		"a line such as 192.0.2.0/24 or 2001:db8::/120 stands for its addresses, each an input with a number of its own")
 }

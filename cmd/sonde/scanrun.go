@@ -32,10 +32,13 @@ func scan(opt *scanOptions, std streams) error {
 	s.begin(progress.Checks)
 	defer s.close()
 
-	if err := errors.Join(s.chooseForm(form.Scan), s.openInput()); err != nil {
+	cfg, schema := opt.config(), form.Scan
+	if s.most = cfg.Bare.MostParts(); s.most > 1 {
+		s.parts, schema = cfg.Bare.Parts, form.ScanParts
+	}
+	if err := errors.Join(s.chooseForm(schema), s.openInput()); err != nil {
 		return err
 	}
-	cfg := opt.config()
 	if opt.lab {
 		closeLab, err := s.useLab(&cfg)
 		if err != nil {
@@ -85,7 +88,7 @@ func (s *scanRun) openInput() error {
 // takeApart puts its addresses in the place of a line that is a range, one by one as they are asked for.
 func (s *scanRun) takeApart() {
 	lines := s.lines
-	s.unit = "target"
+	s.ranges = true
 	s.lines = func(halt <-chan struct{}) iter.Seq[string] {
 		return func(yield func(string) bool) {
 			for line := range lines(halt) {
@@ -136,7 +139,7 @@ func (s *scanRun) emit(r *engine.Result) {
 		s.match()
 	}
 	if !s.opt.wants(r) {
-		s.pass(r.N)
+		s.pass(r.N, max(r.Part, 1))
 		return
 	}
 	s.write(func(dst []byte) []byte {
@@ -147,7 +150,7 @@ func (s *scanRun) emit(r *engine.Result) {
 // dryRun reads the list to its end and asks the engine what each line means.
 func (s *scanRun) dryRun() {
 	for target := range s.targets() {
-		r := &engine.Result{N: target.N, Input: target.Input}
+		r := &engine.Result{N: target.N, Input: target.Input, Part: target.Part}
 		url, anomalies, err := s.eng.ParseTarget(target)
 		if err != nil {
 			r.Failed, r.Err = true, err

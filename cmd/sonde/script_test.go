@@ -204,6 +204,7 @@ func cmdRecords(ts *testscript.TestScript, neg bool, args []string) {
 // record is what the tests look at in a record.
 type record struct {
 	N      int    `json:"n"`
+	Part   int    `json:"part"`
 	Input  string `json:"input"`
 	Status int    `json:"status_code"`
 	Failed bool   `json:"failed"`

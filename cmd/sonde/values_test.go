@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"net/netip"
 	"testing"
 	"time"
@@ -25,6 +26,12 @@ func parses[T comparable](t *testing.T, name string, parse func(string) (T, erro
 	})
 }
 
+// textOfPorts makes what parsePorts returns comparable.
+func textOfPorts(s string) (string, error) {
+	ports, err := parsePorts(s)
+	return fmt.Sprint(ports), err
+}
+
 // A rate that no server has is no rate at all, and bounds nothing.
 func TestRateBoundsTheNamesAtATime(t *testing.T) {
 	for rate, want := range map[float64]int{0: 1000, 8: 5, 80: 50, 1e6: 1000, 1e300: 1000} {
@@ -43,6 +50,11 @@ func TestFlagValues(t *testing.T) {
 		"500ms": 500 * time.Millisecond, "30s": 30 * time.Second, "2m": 2 * time.Minute, "1h30m": 90 * time.Minute,
 	}, "", "5", "0", "0s", "-1s", "s", "10 s", "1d")
 	parses(t, "int", parseInt(1, 100, "10"), map[string]int{"1": 1, "100": 100}, "", "0", "101", "-5", "1.5", "1e2", "ten")
+	parses(t, "bare", parseBare, map[string]engine.BareScheme{"http": engine.BareHTTP, "https": engine.BareHTTPS,
+		"https-first": engine.BareHTTPSFirst, "both": engine.BareBoth}, "", "HTTP", "ftp", "https-only")
+	parses(t, "ports", textOfPorts, map[string]string{
+		"80": "[80]", "8080-8083": "[8080 8081 8082 8083]", "443,80,443": "[443 80]", "81-83,82,65535": "[81 82 83 65535]",
+	}, "", "0", "65536", "80,", "-", "80-", "-80", "90-80", "http", "+80", "22", "8000-9000", "10000-10100")
 	parses(t, "rate", parseRate, map[string]float64{"0": 0, "0.5": 0.5, "500": 500}, "", "-1", "NaN", "Inf", "1e999", "5/s")
 	parses(t, "address", parseAddr, map[string]netip.Addr{
 		"192.0.2.1": netip.MustParseAddr("192.0.2.1"), "::ffff:192.0.2.1": netip.MustParseAddr("192.0.2.1"),

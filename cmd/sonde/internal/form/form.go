@@ -26,7 +26,7 @@ type Form struct {
 	columns []column // none: a record is written as it is
 	want    []node
 	wanted  int // nodes in want that have a column
-	n       int // the column of n, or -1
+	n, part int // their columns, or -1
 }
 
 // column is one column of a line.
@@ -45,7 +45,7 @@ type column struct {
 // The error is a sentence that says what is wrong with the list, and what to do. With color,
 // Text has ANSI colours; the other kinds never have.
 func New(kind Kind, list string, schema Schema, color bool) (*Form, error) {
-	f := &Form{kind: kind, color: color, n: -1}
+	f := &Form{kind: kind, color: color, n: -1, part: -1}
 	var columns []column
 	switch {
 	case list != "":
@@ -68,8 +68,11 @@ func New(kind Kind, list string, schema Schema, color bool) (*Form, error) {
 		if c.or != "" {
 			f.look(schema.key(c.or), i)
 		}
-		if c.name == "n" {
+		switch c.name {
+		case "n":
 			f.n = i
+		case "part":
+			f.part = i
 		}
 		f.columns = append(f.columns, c)
 	}

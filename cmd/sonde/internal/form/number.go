@@ -18,29 +18,43 @@ func (f *Form) N(line []byte) (n int64, ok bool) {
 	if !f.HasN() {
 		return 0, false
 	}
-	var digits []byte
-	switch f.kind {
-	case CSV:
-		digits = cellOfRow(bytes.TrimSuffix(line, []byte{'\r'}), f.n, len(f.columns))
-	case Text:
-		digits = cellOfText(line, f.n, len(f.columns))
-	default:
-		digits = numberOfObject(line)
-	}
-	n, err := strconv.ParseInt(string(digits), 10, 64)
+	n, err := strconv.ParseInt(string(f.digits(line, f.n, wantN)), 10, 64)
 	return n, err == nil
 }
 
-var wantN = []node{{key: "n"}}
+// HasPart reports whether each line holds the part of its record, so that Part can read it back.
+func (f *Form) HasPart() bool { return f.Whole() || f.part >= 0 }
 
-// numberOfObject returns n of a JSON object. A whole record begins with it.
-func numberOfObject(line []byte) []byte {
+// Part reads the part back from a line of which N is ok, and is 1 for a record that has none.
+func (f *Form) Part(line []byte) (part int, ok bool) {
+	if !f.HasPart() {
+		return 0, false
+	}
+	digits := f.digits(line, f.part, wantPart)
+	if len(digits) == 0 || string(digits) == "-" { // as Text writes what is not there
+		return 1, true
+	}
+	part, err := strconv.Atoi(string(digits))
+	return part, err == nil
+}
+
+var wantN, wantPart = []node{{key: "n"}}, []node{{key: "part"}}
+
+// digits returns what a line has in a column, or under the key of an object. A whole record begins with
+// n, and part follows.
+func (f *Form) digits(line []byte, column int, want []node) []byte {
+	switch f.kind {
+	case CSV:
+		return cellOfRow(bytes.TrimSuffix(line, []byte{'\r'}), column, len(f.columns))
+	case Text:
+		return cellOfText(line, column, len(f.columns))
+	}
 	if !bytes.HasSuffix(line, []byte{'}'}) {
 		return nil
 	}
 	var room [1]cell
 	s := scanner{b: line, left: 1}
-	s.object(wantN, room[:])
+	s.object(want, room[:])
 	return room[0].of(line)
 }
 

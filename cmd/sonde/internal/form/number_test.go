@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"math"
 	"testing"
+
+	"github.com/sondeprobe/sonde/engine"
 )
 
 // forms are lists with n at each place where it can be hard to find.
@@ -91,6 +93,32 @@ func TestLinesWithoutN(t *testing.T) {
 	for _, line := range []string{"1", "1,a,b", `1,"a`, `{"n":1,"input":"a"}`} {
 		if n, ok := csv.N([]byte(line)); ok {
 			t.Errorf("%d of %q, which is no row of two cells", n, line)
+		}
+	}
+}
+
+// Part is read back whatever stands beside it, and is 1 where the record has none.
+func TestPartIsReadBack(t *testing.T) {
+	for _, kind := range []Kind{JSONL, CSV, Text} {
+		for _, list := range []string{"", "n,part", "part,n", "n,input,part,error", "part,input,n"} {
+			f := mustNew(t, kind, list, ScanParts, false)
+			for _, text := range hostile {
+				for _, want := range []int{0, 1, 2, 1000} {
+					r := fullScan(7, text)
+					r.Part = want
+					line := lineOf(t, f, r.AppendJSON(nil, engine.RecordOptions{}))
+					n, okN := f.N(line)
+					if part, ok := f.Part(line); part != max(want, 1) || !ok || n != 7 || !okN || !f.HasPart() {
+						t.Errorf("%d, %v of %d, %v, want %d of %q", part, ok, n, okN, want, line)
+					}
+				}
+			}
+		}
+	}
+	for _, kind := range []Kind{CSV, Text} {
+		f := mustNew(t, kind, "", Scan, false)
+		if _, ok := f.Part(lineOf(t, f, scanRecord(1, "x"))); ok || f.HasPart() {
+			t.Error("a form without the part has one")
 		}
 	}
 }

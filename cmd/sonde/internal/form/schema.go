@@ -7,7 +7,7 @@ import (
 )
 
 // Schema says which keys the records of one command can have, and which columns are written where
-// the user names none. [Scan] and [Resolve] are the two.
+// the user names none: [Scan], [ScanParts] and [Resolve].
 type Schema struct {
 	keys      []key
 	csv, text []column
@@ -24,6 +24,7 @@ type key struct {
 var Scan = Schema{
 	keys: []key{
 		{"n", 6, plain},
+		{"part", 3, plain},
 		{"input", -40, plain},
 		{"timestamp", -30, dim},
 		{"url", -40, plain},
@@ -101,6 +102,13 @@ var Scan = Schema{
 		{name: "error_kind", tail: true},
 		{name: "error", tail: true},
 	},
+}
+
+// ScanParts is Scan where one input may have several records: the columns tell them apart.
+var ScanParts = Schema{
+	keys: Scan.keys,
+	csv:  slices.Insert(slices.Clone(Scan.csv), 1, column{name: "part"}),
+	text: slices.Insert(slices.Clone(Scan.text), 1, column{name: "part"}),
 }
 
 // Resolve is the schema of an engine.NameResult.

@@ -8,13 +8,16 @@
 // wanted. An input is done when the output holds its record or the journal its bit. All others are
 // done by the next run, so that in the end each is there exactly once.
 //
+// Where a line stands for several inputs, its parts, a record has the part beside the n, and the two
+// are one number in the journal: see [Journal.Number].
+//
 // # The file
 //
 //	header     one line of JSON, filled up with spaces to a multiple of 4 KiB: version, options,
 //	           bytes, since. It never changes.
 //	slot 0     4 KiB, of which 256 bytes are used: a position, with its number and a checksum
 //	slot 1     the same; a position is written to the slot of the older one
-//	pages      bit n%8 of octet n/8 is input n, written 4 KiB at a time; the file ends with the last
+//	pages      bit n%8 of octet n/8 is number n, written 4 KiB at a time; the file ends with the last
 //	           page that is not empty
 //
 // A position is how many inputs were read, SHA-256 over these, each with LF, and whether the list

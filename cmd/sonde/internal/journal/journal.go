@@ -14,10 +14,12 @@ import (
 type Journal struct {
 	path   string
 	header Header
-	stored Position // of the run that this one goes on from; zero when there is none
-	done   Set      // that the output holds; not changed once Lines is called
-	err    error    // of Lines; owned by its loop
-	held   []input  // by Lines, until they are verified; owned by its loop
+	most   int64            // parts of a line
+	parts  func(string) int // of a line; nil for one
+	stored Position         // of the run that this one goes on from; zero when there is none
+	done   Set              // that the output holds; not changed once Lines is called
+	err    error            // of Lines; owned by its loop
+	held   []input          // by Lines, until they are verified; owned by its loop
 
 	// writing is held while the file is written. It comes before reading.
 	writing  sync.Mutex
@@ -61,7 +63,7 @@ func (h *lineHash) sum() [sha256.Size]byte {
 }
 
 func newJournal(path string, h Header) *Journal {
-	return &Journal{path: path, header: h, hash: lineHash{sha: sha256.New()}}
+	return &Journal{path: path, header: h, most: 1, hash: lineHash{sha: sha256.New()}}
 }
 
 // Create begins a run: it makes the file at path, in place of one that is there. h.Version is not
@@ -128,12 +130,16 @@ func (j *Journal) Header() Header { return j.header }
 // Stored returns how far the run had come that this one goes on from.
 func (j *Journal) Stored() Position { return j.stored }
 
-// Done takes a record that the output holds already. It must not be called once Lines is. An error
-// means that the output is not one that a run has written.
-func (j *Journal) Done(n int64) error {
-	added, err := j.done.Add(n)
+// Done takes the number of a record that the output holds already. It must not be called once Lines is.
+// An error means that the output is not one that a run has written.
+func (j *Journal) Done(number int64) error {
+	added, err := j.done.Add(number)
 	if err == nil && !added {
+		n, part := j.Place(number)
 		err = fmt.Errorf("it is the second record of input %s", count(n))
+		if j.most > 1 {
+			err = fmt.Errorf("%w, part %s", err, count(int64(part)))
+		}
 	}
 	return err
 }
@@ -152,21 +158,21 @@ func (j *Journal) Before() int64 {
 	return j.before
 }
 
-// MarkFiltered notes that input n is done, although the output does not tell. It may be called from
-// several goroutines at once, for what Lines has given out.
-func (j *Journal) MarkFiltered(n int64) error {
+// MarkFiltered notes that the input with a number is done, although the output does not tell. It may be
+// called from several goroutines at once, for what Lines has given out.
+func (j *Journal) MarkFiltered(number int64) error {
 	if j.file == nil {
 		return nil
 	}
 	j.writing.Lock()
 	defer j.writing.Unlock()
-	added, err := j.filtered.Add(n)
+	added, err := j.filtered.Add(number)
 	if err != nil || !added {
 		return err
 	}
-	if p := j.filtered.find(n); !p.dirty {
+	if p := j.filtered.find(number); !p.dirty {
 		p.dirty = true
-		j.dirty = append(j.dirty, n/pageBits)
+		j.dirty = append(j.dirty, number/pageBits)
 	}
 	return nil
 }

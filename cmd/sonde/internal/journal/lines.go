@@ -5,19 +5,20 @@ import "iter"
 // Err returns what ended the loop over Lines early, once that has ended: a [MismatchError], or nil.
 func (j *Journal) Err() error { return j.err }
 
-// Held returns, once the loop over Lines has ended, how many inputs were read, are not done, and
+// Held returns, once the loop over Lines has ended, how many inputs, or parts of them, were read, are not done, and
 // were not given out.
 func (j *Journal) Held() int64 { return int64(len(j.held)) }
 
-// input is a line with its number.
+// input is a line with its number, or that of one of its parts.
 type input struct {
-	n    int64
-	line string
+	number int64
+	line   string
 }
 
-// Lines numbers the lines from 1 and gives out those that are not done. It may be called once.
-// Those of which mine says false count for the comparison alone; a nil mine is true of all. ended
-// says, when lines has ended, whether that was the list's end, and not an early one.
+// Lines numbers the lines from 1 and gives out those that are not done, or their parts, each with its
+// number: see [Journal.Split]. It may be called once. Lines of which mine says false, by their ordinal,
+// count for the comparison alone; a nil mine is true of all. ended says, when lines has ended, whether
+// that was the list's end, and not an early one.
 //
 // The lines of the run that this one goes on from must be the same as then. Those of them that are
 // not done, which are few, are held back until that is known; then they come in order. If they are
@@ -25,7 +26,8 @@ type input struct {
 func (j *Journal) Lines(lines iter.Seq[string], mine func(n int64) bool,
 	ended func() bool) iter.Seq2[int64, string] {
 	return func(yield func(int64, string) bool) {
-		last := max(j.stored.Lines, j.done.Max(), j.filtered.Max()) // of the earlier run
+		last, _ := j.Place(max(j.done.Max(), j.filtered.Max()))
+		last = max(last, j.stored.Lines) // of the earlier run
 		switch {
 		case !j.stored.Whole:
 			if last == 0 {
@@ -37,20 +39,21 @@ func (j *Journal) Lines(lines iter.Seq[string], mine func(n int64) bool,
 			return
 		}
 		for line := range lines {
-			n, wanted := j.take(line, mine)
+			parts := j.partsOf(line)
+			n, wanted := j.take(line, parts, mine)
 			if n > last {
 				if j.stored.Whole {
 					j.err = mismatch("the inputs go on after line %s, where they ended before",
 						count(last))
 					return
 				}
-				if wanted && !yield(n, line) {
+				if wanted && !j.give(n, parts, line, yield) {
 					return
 				}
 				continue
 			}
-			if wanted && !j.again(n) {
-				j.held = append(j.held, input{n, line})
+			if wanted {
+				j.hold(n, parts, line)
 			}
 			if j.err = j.compare(n); j.err != nil {
 				return
@@ -65,22 +68,45 @@ func (j *Journal) Lines(lines iter.Seq[string], mine func(n int64) bool,
 	}
 }
 
+// give gives out the parts of a line. Those that nobody wants any more were read and are not done.
+func (j *Journal) give(n int64, parts int, line string, yield func(int64, string) bool) bool {
+	for part := 1; part <= parts; part++ {
+		if yield(j.Number(n, part), line) {
+			continue
+		}
+		for part++; part <= parts; part++ {
+			j.held = append(j.held, input{j.Number(n, part), line})
+		}
+		return false
+	}
+	return true
+}
+
+// hold holds back the parts of a line that the earlier run has not done.
+func (j *Journal) hold(n int64, parts int, line string) {
+	for part := 1; part <= parts; part++ {
+		if number := j.Number(n, part); !j.again(number) {
+			j.held = append(j.held, input{number, line})
+		}
+	}
+}
+
 // take counts a line. The position includes it before anything can come of it.
-func (j *Journal) take(line string, mine func(int64) bool) (n int64, wanted bool) {
+func (j *Journal) take(line string, parts int, mine func(int64) bool) (n int64, wanted bool) {
 	j.reading.Lock()
 	defer j.reading.Unlock()
 	j.hash.add(line)
 	j.lines++
 	if wanted = mine == nil || mine(j.lines); wanted {
-		j.read++
+		j.read += int64(parts)
 	}
 	return j.lines, wanted
 }
 
-// again reports whether an earlier run has done n. Nobody changes the sets while it is called: that
-// is before the first line is given out.
-func (j *Journal) again(n int64) bool {
-	if !j.done.Has(n) && !j.filtered.Has(n) {
+// again reports whether an earlier run has done a number. Nobody changes the sets while it is called:
+// that is before the first line is given out.
+func (j *Journal) again(number int64) bool {
+	if !j.done.Has(number) && !j.filtered.Has(number) {
 		return false
 	}
 	j.reading.Lock()
@@ -111,7 +137,7 @@ func (j *Journal) release(yield func(int64, string) bool) bool {
 	for len(j.held) > 0 {
 		in := j.held[0]
 		j.held = j.held[1:]
-		if !yield(in.n, in.line) {
+		if !yield(in.number, in.line) {
 			return false
 		}
 	}

@@ -109,7 +109,7 @@ func TestCreateReplacesAndLeavesNothingElse(t *testing.T) {
 func TestOneBrokenSlotLeavesTheOther(t *testing.T) {
 	j := create(t, someHeader)
 	for _, line := range []string{"a", "b", "c"} {
-		j.take(line, nil)
+		j.take(line, 1, nil)
 		if err := j.Sync(); err != nil {
 			t.Fatal(err)
 		}
@@ -211,7 +211,7 @@ func TestFilteredInputsSurvive(t *testing.T) {
 
 func TestSyncWritesNothingWhenNothingHasChanged(t *testing.T) {
 	j := create(t, someHeader)
-	j.take("a", nil)
+	j.take("a", 1, nil)
 	if err := errors.Join(j.MarkFiltered(1), j.Sync()); err != nil {
 		t.Fatal(err)
 	}
@@ -219,7 +219,7 @@ func TestSyncWritesNothingWhenNothingHasChanged(t *testing.T) {
 	if err := errors.Join(j.MarkFiltered(1), j.Sync()); err != nil {
 		t.Errorf("got %v", err)
 	}
-	j.take("b", nil)
+	j.take("b", 1, nil)
 	if err := j.Sync(); !errors.Is(err, os.ErrClosed) {
 		t.Errorf("after a line: got %v", err)
 	}
@@ -228,7 +228,7 @@ func TestSyncWritesNothingWhenNothingHasChanged(t *testing.T) {
 // What could not be written is written by the next call.
 func TestSyncAfterAnErrorWritesAll(t *testing.T) {
 	j := create(t, someHeader)
-	j.take("a", nil)
+	j.take("a", 1, nil)
 	_ = j.MarkFiltered(1)
 	_ = j.MarkFiltered(pageBits)
 	good := j.file.file
@@ -250,7 +250,7 @@ func TestHotPathsDoNotAllocate(t *testing.T) {
 	j := create(t, someHeader)
 	n := int64(0)
 	if allocs := testing.AllocsPerRun(5000, func() {
-		n, _ = j.take("http://example.com/a/path", nil)
+		n, _ = j.take("http://example.com/a/path", 1, nil)
 		if err := errors.Join(j.MarkFiltered(n), j.Sync()); err != nil {
 			panic(err)
 		}
@@ -263,7 +263,7 @@ func BenchmarkLine(b *testing.B) {
 	j := create(b, someHeader)
 	b.ReportAllocs()
 	for b.Loop() {
-		j.take("http://host-1234567.example.com/", nil)
+		j.take("http://host-1234567.example.com/", 1, nil)
 	}
 }
 
@@ -271,7 +271,7 @@ func BenchmarkSync(b *testing.B) {
 	j := create(b, someHeader)
 	b.ReportAllocs()
 	for b.Loop() {
-		n, _ := j.take("http://host-1234567.example.com/", nil)
+		n, _ := j.take("http://host-1234567.example.com/", 1, nil)
 		_ = j.MarkFiltered(n)
 		if err := j.Sync(); err != nil {
 			b.Fatal(err)

@@ -1,0 +1,35 @@
+package journal
+
+// Split has a line stand for several inputs, its parts: as many as parts says of it, from 1 to most. It
+// must be called before anything but Header, Stored and Filtered, and with the same parts by each run.
+// Without it each line is one input.
+func (j *Journal) Split(most int, parts func(line string) int) {
+	j.most, j.parts = int64(most), parts
+}
+
+// Number returns the number by which the journal knows part 1, 2, ... of line n: the ordinal n itself
+// where lines are not split. It is 0, which no input has, for a line or part that cannot be.
+//
+// Each line has as many numbers as a line has parts at most. So the number follows from what a record
+// says, and the bits of the parts that a line has not are what it costs.
+func (j *Journal) Number(n int64, part int) int64 {
+	if n < 1 || n > MaxN/j.most || part < 1 || int64(part) > j.most {
+		return 0
+	}
+	return (n-1)*j.most + int64(part)
+}
+
+// Place returns the line and the part that a number stands for: what Number was given. Of 0 it is line 0.
+func (j *Journal) Place(number int64) (n int64, part int) {
+	if number < 1 {
+		return 0, 0
+	}
+	return (number-1)/j.most + 1, int((number-1)%j.most) + 1
+}
+
+func (j *Journal) partsOf(line string) int {
+	if j.parts == nil {
+		return 1
+	}
+	return j.parts(line)
+}

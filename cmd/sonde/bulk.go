@@ -60,6 +60,7 @@ type bulk struct {
 	ranges   bool                  // a line may be a range of inputs
 	most     int                   // parts of a line
 	parts    func(line string) int // of a line; nil where each has one
+	seen     *input.Seen           // the targets that were read; nil where they may repeat
 	list     *input.List           // nil when the lab's list is read
 	fromPipe bool                  // the list comes from standard input
 	lines    func(halt <-chan struct{}) iter.Seq[string]

@@ -15,6 +15,7 @@ import (
 	"github.com/sondeprobe/sonde/cmd/sonde/internal/journal"
 	"github.com/sondeprobe/sonde/cmd/sonde/internal/output"
 	"github.com/sondeprobe/sonde/cmd/sonde/internal/progress"
+	"github.com/sondeprobe/sonde/engine"
 )
 
 // check finds what is wrong with the flags together.
@@ -130,6 +131,12 @@ func (s *bulk) keep(j *journal.Journal) {
 	s.journal = j
 	if s.parts != nil {
 		j.Split(s.most, s.parts)
+	}
+	if s.seen != nil {
+		j.SkipRepeats(func(line string, part int) bool {
+			id, ok := s.eng.Identity(engine.Target{Input: line, Part: part})
+			return ok && s.seen.Before(id)
+		})
 	}
 }
 
@@ -324,6 +331,7 @@ func (s *bulk) account() progress.Account {
 		Before:   s.journal.Before(),
 		Written:  s.out.Lines(),
 		Filtered: filtered,
+		Repeated: s.journal.Repeated(),
 		Left:     brokenOff + notBegun + s.journal.Held() + s.out.Lost(),
 		Whole:    s.whole,
 	}

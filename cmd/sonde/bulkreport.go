@@ -25,7 +25,7 @@ func (s *bulk) meterConfig() progress.Config {
 			if s.parts != nil {
 				p.Lines, p.Ended = s.journal.Read(), false
 			}
-			p.Before = min(s.journal.Before(), p.Lines)
+			p.Before = min(s.journal.Before()+s.journal.Repeated(), p.Lines)
 			return p
 		}
 	}
@@ -99,16 +99,21 @@ func remedy(err error, checks int, otherwise string) string {
 }
 
 func (s *bulk) summary(partial string) progress.Summary {
+	forgotten := int64(0)
+	if s.seen != nil {
+		forgotten = s.seen.Over()
+	}
 	return progress.Summary{
-		Tally:   s.tally,
-		Elapsed: time.Since(s.started),
-		CPU:     cpuTime() - s.cpu,
-		Limit:   s.limit,
-		Account: s.account(),
-		Where:   s.where(),
+		Forgotten: forgotten,
+		Tally:     s.tally,
+		Elapsed:   time.Since(s.started),
+		CPU:       cpuTime() - s.cpu,
+		Limit:     s.limit,
+		Account:   s.account(),
+		Where:     s.where(),
 		Kept:    s.left != "",
-		DryRun:  s.opt.dryRun,
-		Partial: partial,
-		Width:   s.terminalWidth(),
+		DryRun:    s.opt.dryRun,
+		Partial:   partial,
+		Width:     s.terminalWidth(),
 	}
 }

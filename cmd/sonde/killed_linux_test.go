@@ -45,6 +45,7 @@ func TestKilledScansGoOnToTheirEnd(t *testing.T) {
 		{"gzip filtered", "out.jsonl.gz", filtered},
 		{"zstd filtered", "out.jsonl.zst", filtered},
 		{"zstd filtered shuffled retried", "out.jsonl.zst", append(retried, filtered...)},
+		{"plain shuffled without duplicates", "out.jsonl", []string{"--shuffle", "7", "--dedupe"}},
 		{"plain both schemes", "out.jsonl", both},
 		{"zstd both schemes filtered shuffled", "out.jsonl.zst", slices.Concat(both, filtered, []string{"--shuffle", "7"})},
 	} {

@@ -40,6 +40,7 @@ type numbered struct {
 
 	filtered bool // pages that are not there have no record
 	retried  bool // some pages answer the first request with 503
+	twice    bool // the list has all pages a second time, which is left out
 	both     bool // each line is two targets: the page, and what fails for want of TLS
 
 	mu    sync.Mutex
@@ -54,6 +55,7 @@ func newNumbered(t *testing.T, lines int, out string, args ...string) *numbered 
 	s := &numbered{t: t, lines: lines, out: out, stop: os.Kill, times: make([]int, lines+1)}
 	s.filtered = slices.Contains(args, "--filter-code")
 	s.retried = slices.Contains(args, "--retries")
+	s.twice = slices.Contains(args, "--dedupe")
 	s.both = slices.Contains(args, "both")
 	server := listen(t, origin.Config{Handler: s.serve})
 	var list bytes.Buffer
@@ -63,6 +65,9 @@ func newNumbered(t *testing.T, lines int, out string, args ...string) *numbered 
 	}
 	for n := range lines {
 		fmt.Fprintf(&list, "%s%s/%d\n", scheme, server.Addr(), n+1)
+	}
+	if s.twice {
+		list.Write(bytes.Clone(list.Bytes()))
 	}
 	path := filepath.Join(t.TempDir(), "list")
 	if err := os.WriteFile(path, list.Bytes(), 0o600); err != nil {
@@ -227,6 +232,10 @@ func (s *numbered) everyInputIsDoneOnce() {
 	status, told := s.run(t.Context())
 	all := progress.Count(int64(targets))
 	account := all + " " + unit + " read = " + all + " done before + 0 written\n"
+	if s.twice {
+		account = progress.Count(int64(2*targets)) + " " + unit + " read = " + all + " done before + 0 written + " +
+			all + " duplicates\n"
+	}
 	if status != 0 || !strings.Contains(told, account) || !slices.Equal(asked, s.asked()) {
 		t.Errorf("exit status %d, not %q, or pages were asked for again: %s", status, account, told)
 	}

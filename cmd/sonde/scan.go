@@ -16,8 +16,8 @@ import (
 type scanOptions struct {
 	bulkOptions
 
-	bare engine.Bare
-	cidr bool
+	bare         engine.Bare
+	cidr, dedupe bool
 
 	hostConcurrency int
 	rate, hostRate  float64

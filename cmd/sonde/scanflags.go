@@ -79,6 +79,8 @@ func (o *scanOptions) inputFlags(f *pflag.FlagSet) {
 		"ports of inputs that name neither scheme nor port, such as 80,443,8080-8090, each with a record of its own")
 	f.BoolVar(&o.cidr, "cidr", false,
 		"a line such as 192.0.2.0/24 or 2001:db8::/120 stands for its addresses, each an input with a number of its own")
+	f.BoolVar(&o.dedupe, "dedupe", false,
+		"check each URL once, the first time that the list has it; exact for 10,000,000 different ones, which take 400 MB")
 }
 
 func (o *bulkOptions) outputFlags(f *pflag.FlagSet) {

@@ -49,6 +49,9 @@ func scan(opt *scanOptions, std streams) error {
 	if opt.cidr {
 		s.takeApart()
 	}
+	if opt.dedupe {
+		s.seen = input.NewSeen(input.MostSeen)
+	}
 	if err := s.startEngine(cfg); err != nil {
 		return err
 	}

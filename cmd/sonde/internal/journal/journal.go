@@ -12,14 +12,15 @@ import (
 
 // Journal knows the inputs of a run, and those of them that are done.
 type Journal struct {
-	path   string
-	header Header
-	most   int64            // parts of a line
-	parts  func(string) int // of a line; nil for one
-	stored Position         // of the run that this one goes on from; zero when there is none
-	done   Set              // that the output holds; not changed once Lines is called
-	err    error            // of Lines; owned by its loop
-	held   []input          // by Lines, until they are verified; owned by its loop
+	path    string
+	header  Header
+	most    int64                  // parts of a line
+	parts   func(string) int       // of a line; nil for one
+	repeats func(string, int) bool // which parts are left out; nil for none
+	stored  Position               // of the run that this one goes on from; zero when there is none
+	done    Set                    // that the output holds; not changed once Lines is called
+	err     error                  // of Lines; owned by its loop
+	held    []input                // by Lines, until they are verified; owned by its loop
 
 	// writing is held while the file is written. It comes before reading.
 	writing  sync.Mutex
@@ -34,6 +35,7 @@ type Journal struct {
 	lines    int64 // of the list
 	read     int64 // of them that are this run's
 	before   int64 // of those, done by earlier runs
+	skipped  int64 // of those that are this run's, repetitions
 	whole    bool
 	match    bool
 	verified bool // the lines of the run that this one goes on from have been read again

@@ -41,6 +41,9 @@ func (j *Journal) Lines(lines iter.Seq[string], mine func(n int64) bool,
 		for line := range lines {
 			parts := j.partsOf(line)
 			n, wanted := j.take(line, parts, mine)
+			if !wanted {
+				j.note(line, parts)
+			}
 			if n > last {
 				if j.stored.Whole {
 					j.err = mismatch("the inputs go on after line %s, where they ended before",
@@ -71,7 +74,7 @@ func (j *Journal) Lines(lines iter.Seq[string], mine func(n int64) bool,
 // give gives out the parts of a line. Those that nobody wants any more were read and are not done.
 func (j *Journal) give(n int64, parts int, line string, yield func(int64, string) bool) bool {
 	for part := 1; part <= parts; part++ {
-		if yield(j.Number(n, part), line) {
+		if j.repeated(line, part) || yield(j.Number(n, part), line) {
 			continue
 		}
 		for part++; part <= parts; part++ {
@@ -85,7 +88,7 @@ func (j *Journal) give(n int64, parts int, line string, yield func(int64, string
 // hold holds back the parts of a line that the earlier run has not done.
 func (j *Journal) hold(n int64, parts int, line string) {
 	for part := 1; part <= parts; part++ {
-		if number := j.Number(n, part); !j.again(number) {
+		if number := j.Number(n, part); !j.repeated(line, part) && !j.again(number) {
 			j.held = append(j.held, input{number, line})
 		}
 	}
@@ -101,6 +104,27 @@ func (j *Journal) take(line string, parts int, mine func(int64) bool) (n int64, 
 		j.read += int64(parts)
 	}
 	return j.lines, wanted
+}
+
+// repeated reports whether a part repeats another, and counts it.
+func (j *Journal) repeated(line string, part int) bool {
+	if j.repeats == nil || !j.repeats(line, part) {
+		return false
+	}
+	j.reading.Lock()
+	j.skipped++
+	j.reading.Unlock()
+	return true
+}
+
+// note has a line that is not this run's known to those that it is repeated by.
+func (j *Journal) note(line string, parts int) {
+	if j.repeats == nil {
+		return
+	}
+	for part := 1; part <= parts; part++ {
+		j.repeats(line, part)
+	}
 }
 
 // again reports whether an earlier run has done a number. Nobody changes the sets while it is called:

@@ -7,6 +7,19 @@ func (j *Journal) Split(most int, parts func(line string) int) {
 	j.most, j.parts = int64(most), parts
 }
 
+// SkipRepeats has Lines leave out parts of lines of which repeats says that they are repetitions. It is
+// asked once about each part of each line, in the order of the list, whether or not the part is done, and
+// must say the same of them in each run. That is why a later run needs no mark for what is left out. It
+// must be called before Lines.
+func (j *Journal) SkipRepeats(repeats func(line string, part int) bool) { j.repeats = repeats }
+
+// Repeated returns how many parts of this run's lines that were read so far are repetitions.
+func (j *Journal) Repeated() int64 {
+	j.reading.Lock()
+	defer j.reading.Unlock()
+	return j.skipped
+}
+
 // Number returns the number by which the journal knows part 1, 2, ... of line n: the ordinal n itself
 // where lines are not split. It is 0, which no input has, for a line or part that cannot be.
 //

@@ -14,12 +14,13 @@ type Account struct {
 	Before   int64  `json:"done_before"` // by the runs that this one goes on from
 	Written  int64  `json:"written"`     // records that are in the output
 	Filtered int64  `json:"filtered"`    // checked, and the record was not wanted
+	Repeated int64  `json:"duplicates"`  // not checked, for another has the same URL
 	Left     int64  `json:"left"`        // without an outcome
 	Whole    bool   `json:"list_ended"`  // there are no more lines than those that were read
 }
 
 // Balanced reports whether every line that was read is accounted for.
-func (a Account) Balanced() bool { return a.Read == a.Before+a.Written+a.Filtered+a.Left }
+func (a Account) Balanced() bool { return a.Read == a.Before+a.Written+a.Filtered+a.Repeated+a.Left }
 
 // String returns the account as an equation; terms that are 0 are left out.
 func (a Account) String() string {
@@ -32,6 +33,9 @@ func (a Account) String() string {
 	fmt.Fprintf(&b, "%s written", Count(a.Written))
 	if a.Filtered > 0 {
 		fmt.Fprintf(&b, " + %s filtered", Count(a.Filtered))
+	}
+	if a.Repeated > 0 {
+		fmt.Fprintf(&b, " + %s %s", Count(a.Repeated), plural(a.Repeated, "duplicate", "duplicates"))
 	}
 	if a.Left > 0 {
 		fmt.Fprintf(&b, " + %s left", Count(a.Left))

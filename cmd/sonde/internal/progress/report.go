@@ -14,6 +14,7 @@ const ReportStart = "{\n  \"command\": "
 type Report struct {
 	Command        string            `json:"command"`
 	Lines          Account           `json:"lines"`
+	Forgotten      int64             `json:"not_remembered,omitempty"`
 	Partial        string            `json:"ended_early,omitempty"` // why inputs are left
 	Elapsed        float64           `json:"elapsed_s"`
 	CPU            float64           `json:"cpu_s,omitempty"`
@@ -44,7 +45,7 @@ func (s Summary) Report(command string) []byte {
 	c := s.Tally.counts
 	s.Tally.mu.Unlock()
 	r := Report{
-		Command: command, Lines: s.Account, Partial: s.Partial, Elapsed: s.Elapsed.Seconds(), CPU: s.CPU.Seconds(),
+		Command: command, Lines: s.Account, Forgotten: s.Forgotten, Partial: s.Partial, Elapsed: s.Elapsed.Seconds(), CPU: s.CPU.Seconds(),
 		Answered: c.Answered, RedirectErrors: c.RedirectErrors, Failed: c.Failed, ExpectMissing: c.ExpectMissing,
 		Moved: c.Moved, Spaced: c.Spaced, SpacedExample: c.SpacedExample,
 		Classes: make(map[string]int64), Kinds: make(map[string]int64), Times: make(map[string]Spread),

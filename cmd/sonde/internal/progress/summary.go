@@ -12,16 +12,17 @@ import (
 
 // Summary is what is told when a scan is over.
 type Summary struct {
-	Tally   *Tally
-	Elapsed time.Duration
-	CPU     time.Duration // user and system; 0 when the system does not tell
-	Limit   int           // checks in flight at most
-	Account Account
-	Where   string // the records are
+	Tally     *Tally
+	Elapsed   time.Duration
+	CPU       time.Duration // user and system; 0 when the system does not tell
+	Limit     int           // checks in flight at most
+	Account   Account
+	Forgotten int64  // targets that were not remembered, for want of room: what repeats them was checked
+	Where     string // the records are
 	Kept    bool   // there was nothing to check, and Where is left as it was
-	DryRun  bool   // nothing was checked, only read
-	Partial string // why inputs are left; "" when none are
-	Width   int    // columns of the terminal; 0 when there is none
+	DryRun    bool   // nothing was checked, only read
+	Partial   string // why inputs are left; "" when none are
+	Width     int    // columns of the terminal; 0 when there is none
 }
 
 // String returns the summary as lines of ASCII, ready for a terminal: everything in it that comes
@@ -47,6 +48,10 @@ func (s Summary) String() string {
 	if !s.DryRun {
 		s.times(&b, &c)
 		s.cost(&b, &c)
+	}
+	if s.Forgotten > 0 {
+		fmt.Fprintf(&b, "%s %s not remembered, for there were too many: a duplicate of one was checked\n",
+			Count(s.Forgotten), plural(s.Forgotten, "target was", "targets were"))
 	}
 	fmt.Fprintf(&b, "%s\n", s.Account)
 	if s.Kept {

@@ -144,7 +144,8 @@ func (e *Engine) parse(t Target) job {
 		}
 	}
 	if t.Part > 1 {
-		j.err = fault(KindInputInvalidURL, PhaseNone, errNoPart, "%s has no part %d", quote(redact(t.Input)), t.Part)
+		j.err = fault(KindInputInvalidURL, PhaseNone, errNoPart, "%s has no part %d",
+			quote(redact(t.Input)), t.Part)
 	}
 	return j
 }
@@ -178,7 +179,12 @@ func (l *location) setPort(port uint16) {
 // may be sent now.
 func (c *check) fallBack() (j job, ok bool) {
 	err := c.res.Err
-	if !c.job.mayFallBack || err == nil || err.Phase > PhaseTLS || c.res.Redirects > 0 || !err.Kind.isNoTLS() {
+	switch {
+	case !c.job.mayFallBack, err == nil:
+		return job{}, false
+	case err.Phase > PhaseTLS, c.res.Redirects > 0: // there was TLS
+		return job{}, false
+	case !err.Kind.isNoTLS():
 		return job{}, false
 	}
 	j = c.job

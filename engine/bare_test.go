@@ -184,7 +184,8 @@ func TestHTTPSFirstStaysWithHTTPSOtherwise(t *testing.T) {
 		"/away": origin.Redirect(302, "https://"+plain.Addr().String()+"/"),
 	}.Serve, TLS: serverTLS(good.Issue("127.0.0.1"))})
 	dns := listenDNS(t, nil)
-	cfg := Config{Bare: Bare{Scheme: BareHTTPSFirst}, RootCAs: good.Pool(), ResolverConfig: resolver.Config{Servers: resolver.At(dns.Addr()), Hosts: "-"}}
+	cfg := Config{Bare: Bare{Scheme: BareHTTPSFirst}, RootCAs: good.Pool(),
+		ResolverConfig: resolver.Config{Servers: resolver.At(dns.Addr()), Hosts: "-"}}
 	for _, tc := range []struct {
 		line   string
 		roots  bool

@@ -41,7 +41,9 @@ func rangeFault(raw, shown string, err error) *Error {
 	case parseErr != nil:
 		return nil
 	case isWide(prefix):
-		return fault(KindInputInvalidURL, PhaseNone, err, "%s is a range of more than 4,294,967,296 addresses; give smaller ones", shown)
+		return fault(KindInputInvalidURL, PhaseNone, err,
+			"%s is a range of more than 4,294,967,296 addresses; give smaller ones", shown)
 	}
-	return fault(KindInputInvalidURL, PhaseNone, err, "%s is a range of addresses, not a host; --cidr takes it apart", shown)
+	return fault(KindInputInvalidURL, PhaseNone, err,
+		"%s is a range of addresses, not a host; --cidr takes it apart", shown)
 }

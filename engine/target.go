@@ -57,7 +57,7 @@ type Result struct {
 	Source  Source
 
 	Attempts       int   // connections and reuses tried, all hops, earlier tries included
-	Tries          []Try // earlier ones, in order, and https where http took its place; all else but Attempts is of the last one
+	Tries          []Try // earlier ones, https before http too; all else but Attempts is of the last
 	Reused         bool  // the last hop used a pooled connection
 	SYNRetransmits int   // all hops
 	BodyBytes      int64

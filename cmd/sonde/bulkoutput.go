@@ -40,7 +40,8 @@ func (s *bulk) chooseForm(schema form.Schema) (err error) {
 		return usageError("--fields: %s", err)
 	}
 	if missing := s.unnumbered(); s.opt.resume && missing != "" {
-		return usageError("--resume goes by the number of each record, which --fields leaves out; give %s among --fields", missing)
+		return usageError("--resume goes by the number of each record, which --fields leaves out; "+
+			"give %s among --fields", missing)
 	}
 	return nil
 }

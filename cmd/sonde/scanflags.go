@@ -72,17 +72,6 @@ func (o *scanOptions) flags() []flagGroup {
 	}
 }
 
-func (o *scanOptions) inputFlags(f *pflag.FlagSet) {
-	set(f, &o.bare.Scheme, "bare", "", "SCHEME", "http", parseBare,
-		"scheme of inputs that name none: http, https, https-first (http where no TLS connection can be made), both (two records, part 1 and 2); port 80 is always http, and 443 https")
-	set(f, &o.bare.Ports, "ports", "", "LIST", "", parsePorts,
-		"ports of inputs that name neither scheme nor port, such as 80,443,8080-8090, each with a record of its own")
-	f.BoolVar(&o.cidr, "cidr", false,
-		"a line such as 192.0.2.0/24 or 2001:db8::/120 stands for its addresses, each an input with a number of its own")
-	f.BoolVar(&o.dedupe, "dedupe", false,
-		"check each URL once, the first time that the list has it; exact for 10,000,000 different ones, which take 400 MB")
-}
-
 func (o *bulkOptions) outputFlags(f *pflag.FlagSet) {
 	set(f, &o.output, "output", "o", "FILE", "-", parseFileName,
 		"write the records to FILE, packed when it ends in .zst or .gz; - is standard output")

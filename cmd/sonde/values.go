@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math"
 	"net/netip"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -83,46 +82,6 @@ func (v *sum[T]) String() string { return strings.Join(v.texts, ",") }
 
 // Type names the value in the help.
 func (v *sum[T]) Type() string { return v.kind }
-
-// parseBare reads the scheme of bare hosts.
-func parseBare(s string) (engine.BareScheme, error) {
-	scheme, ok := map[string]engine.BareScheme{"http": engine.BareHTTP, "https": engine.BareHTTPS,
-		"https-first": engine.BareHTTPSFirst, "both": engine.BareBoth}[s]
-	if !ok {
-		return 0, errors.New("give one of http, https, https-first, both")
-	}
-	return scheme, nil
-}
-
-// mostPorts bounds --ports: each line takes as many bits of memory.
-const mostPorts = 1000
-
-// parsePorts reads ports and ranges of them. A port that is there twice counts once.
-func parsePorts(s string) (ports []uint16, err error) {
-	for item := range strings.SplitSeq(s, ",") {
-		first, last, isRange := strings.Cut(item, "-")
-		if !isRange {
-			last = first
-		}
-		from, err1 := strconv.ParseUint(first, 10, 16)
-		to, err2 := strconv.ParseUint(last, 10, 16)
-		if err1 != nil || err2 != nil || from > to {
-			return nil, errors.New("give ports from 1 to 65535 and ranges of them, such as 80,443,8080-8090")
-		}
-		for port := from; port <= to; port++ {
-			switch {
-			case engine.IsBlockedPort(uint16(port)):
-				return nil, fmt.Errorf("port %d belongs to another protocol, and browsers block it; leave it out", port)
-			case slices.Contains(ports, uint16(port)):
-			case len(ports) == mostPorts:
-				return nil, fmt.Errorf("give at most %d ports", mostPorts)
-			default:
-				ports = append(ports, uint16(port))
-			}
-		}
-	}
-	return ports, nil
-}
 
 // quote shows a value that was given, on one line and not without end.
 func quote(s string) string {

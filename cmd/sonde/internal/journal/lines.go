@@ -5,8 +5,8 @@ import "iter"
 // Err returns what ended the loop over Lines early, once that has ended: a [MismatchError], or nil.
 func (j *Journal) Err() error { return j.err }
 
-// Held returns, once the loop over Lines has ended, how many inputs, or parts of them, were read, are not done, and
-// were not given out.
+// Held returns, once the loop over Lines has ended, how many inputs, or parts of them, were read, are
+// not done, and were not given out.
 func (j *Journal) Held() int64 { return int64(len(j.held)) }
 
 // input is a line with its number, or that of one of its parts.

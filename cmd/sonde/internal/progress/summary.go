@@ -102,7 +102,8 @@ func (s Summary) headline(b *strings.Builder, c *counts) {
 		verb = "read"
 	}
 	unit := cmp.Or(s.Account.Unit, "input")
-	fmt.Fprintf(b, "%s %s %s in %s", Count(c.Done), plural(c.Done, unit, unit+"s"), verb, elapsed(s.Elapsed))
+	fmt.Fprintf(b, "%s %s %s in %s", Count(c.Done), plural(c.Done, unit, unit+"s"), verb,
+		elapsed(s.Elapsed))
 	if sec := s.Elapsed.Seconds(); sec > 0 && c.Done > 0 && !s.DryRun && !s.isOfOne(c) {
 		fmt.Fprintf(b, ", %s %s/s", perSecond(float64(c.Done)/sec), words[s.Tally.work].many)
 	}

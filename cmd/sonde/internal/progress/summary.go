@@ -19,7 +19,7 @@ type Summary struct {
 	Account   Account
 	Forgotten int64  // targets that were not remembered, for want of room: what repeats them was checked
 	Where     string // the records are
-	Kept    bool   // there was nothing to check, and Where is left as it was
+	Kept      bool   // there was nothing to check, and Where is left as it was
 	DryRun    bool   // nothing was checked, only read
 	Partial   string // why inputs are left; "" when none are
 	Width     int    // columns of the terminal; 0 when there is none

@@ -19,7 +19,7 @@ func newSonde(o *originProcess, w workload) (client, error) {
 		Concurrency:     w.inflight,
 		HostConcurrency: -1, // the origin is one host, 16 times
 		RootCAs:         o.roots,
-		Expect:          expect,
+		Expect:          engine.Expect{Texts: []string{string(expect)}},
 		MaxIdle:         w.inflight * len(o.Plain), // as many as the peers may keep
 		ResolverConfig:  resolver.Config{Hosts: "-"},
 	}

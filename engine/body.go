@@ -1,10 +1,6 @@
 package engine
 
-import (
-	"bytes"
-
-	"github.com/sondeprobe/sonde/wire"
-)
+import "github.com/sondeprobe/sonde/wire"
 
 // body reads the content of one response, up to the limit.
 type body struct {
@@ -12,7 +8,7 @@ type body struct {
 	limit    int64
 	n        int64 // content bytes so far, after chunked decoding
 	chunked  wire.Chunked
-	keep     bool   // content is wanted for Expect
+	keep     bool   // content is wanted
 	content  []byte // the first limit bytes of it
 	over     bool   // there was more than the limit
 	reusable bool   // read to its end, which was where both sides think it was
@@ -64,14 +60,11 @@ func (b *body) feed(src []byte) (used int, err error) {
 
 // readBody reads the body that follows the head in the buffer from offset end on.
 func (c *check) readBody(framing wire.Framing, end int) *Error {
-	cfg := &c.engine.cfg
 	b := &c.body
-	b.reset(framing, cfg.BodyLimit, len(cfg.Expect) > 0)
+	b.reset(framing, c.engine.cfg.BodyLimit, c.engine.keepContent)
 	c.res.BodyRead = true
 	err := c.feedBody(end)
 	c.res.BodyBytes = b.n
-	c.res.ExpectAsked = b.keep
-	c.res.ExpectFound = b.keep && bytes.Contains(b.content, cfg.Expect)
 	c.hop.Anomalies |= Anomaly(b.chunked.Anomalies)
 	b.reusable = b.reusable && b.chunked.Anomalies == 0
 	return err

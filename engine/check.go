@@ -127,6 +127,9 @@ func (c *check) cycle() (failed *Error, waits bool) {
 		if err == nil {
 			more, err = c.redirect()
 		}
+		if !more {
+			err = c.examine(err)
+		}
 		c.endHop()
 		c.closeSpent()
 		if err != nil || !more {

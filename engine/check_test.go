@@ -34,7 +34,7 @@ func TestAStateGivesBackWhatAnAnswerMadeGrow(t *testing.T) {
 		"/set":  raw("302 x", "Location: /cut", "Set-Cookie: a="+strings.Repeat("c", maxCookie-2)),
 	}
 	srv := serve(t, pages.Serve)
-	c := newCheck(newEngine(t, Config{Expect: []byte("x")}))
+	c := newCheck(newEngine(t, Config{Expect: Expect{Texts: []string{"x"}}}))
 	for _, tc := range []struct {
 		path   string
 		kind   Kind
@@ -65,7 +65,7 @@ func TestAStateGivesBackWhatAnAnswerMadeGrow(t *testing.T) {
 func TestAStateKeepsItsBuffers(t *testing.T) {
 	body := strings.Repeat("b", startBuffer)
 	srv := serve(t, origin.Send(headOf(startBuffer+1, "HTTP/1.1 200 OK", "Content-Length: "+strconv.Itoa(len(body)))+body))
-	c := newCheck(newEngine(t, Config{Expect: []byte("x")}))
+	c := newCheck(newEngine(t, Config{Expect: Expect{Texts: []string{"x"}}}))
 	buffers := func() [3]*byte {
 		runOn(t, t.Context(), c, srv.Addr().String())
 		expect(t, &c.res, KindNone, 200)

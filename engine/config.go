@@ -82,9 +82,12 @@ type Config struct {
 	BodyLimit int64
 	// WholeBody makes a body that is longer than BodyLimit an error, KindReceiveBodyTooLarge.
 	WholeBody bool
-	// Expect is text that is looked for in the body of the last response, up to BodyLimit. It
-	// changes no outcome; Result.ExpectFound tells.
-	Expect []byte
+	// Expect says what the body of the last response should hold, up to BodyLimit.
+	// Result.ExpectFound tells whether it does.
+	Expect Expect
+	// FailUnexpected makes a last response whose body is not as expected an error,
+	// KindReceiveExpectNotFound. Without it, Expect changes no outcome.
+	FailUnexpected bool
 
 	// Timeout is the time for one try of a check, all hops. 0 means 30 s.
 	Timeout time.Duration

@@ -26,27 +26,12 @@ func TestResetKeepsTheStatusOnceItsLineWasRead(t *testing.T) {
 
 func TestARecordHoldsWhatTheHeadSaid(t *testing.T) {
 	srv := serve(t, origin.Send(okHead+"Content-Length: 2\r\n\r\nhi"))
-	r := probe(t, newEngine(t, Config{Expect: []byte("i")}), "http://"+srv.Addr().String()+"/a?b#c")
+	r := probe(t, newEngine(t, Config{Expect: Expect{Texts: []string{"i"}}}), "http://"+srv.Addr().String()+"/a?b#c")
 	expect(t, r, KindNone, 200)
 	if r.WebServer != "s/1" || r.ContentType != "text/plain" || r.ContentLength != 2 || !r.BodyComplete ||
 		r.Path != "/a?b" || !strings.HasSuffix(r.FinalURL, "/a?b#c") || r.Attempts != 1 || !r.ExpectFound ||
 		r.HostIP != srv.Addr().Addr() || r.Port != srv.Addr().Port() || r.Method != "GET" {
 		t.Errorf("%s", r.AppendJSON(nil, RecordOptions{Hops: true}))
-	}
-}
-
-func TestExpectIsLookedForOnlyWhenAsked(t *testing.T) {
-	srv := serve(t, origin.Respond(200, "hello"))
-	for _, tc := range []struct {
-		expect       string
-		limit        int64
-		asked, found bool
-	}{{"", 0, false, false}, {"ell", 0, true, true}, {"hello", 0, true, true}, {"help", 0, true, false}, {"hello", 4, true, false}} {
-		r := probe(t, newEngine(t, Config{Expect: []byte(tc.expect), BodyLimit: tc.limit}), srv.Addr().String())
-		expect(t, r, KindNone, 200)
-		if r.ExpectAsked != tc.asked || r.ExpectFound != tc.found {
-			t.Errorf("%+v: asked %v, found %v", tc, r.ExpectAsked, r.ExpectFound)
-		}
 	}
 }
 
@@ -383,7 +368,7 @@ func TestARecordHoldsNothingOfTheResponseBefore(t *testing.T) {
 		"/chunked": origin.Respond(302, "text", "Location: /c", "Content-Type: a/b", "Server: s"), "/c": origin.RespondChunked(200, []string{"ok"}),
 		"/broken": origin.Respond(302, "text", "Location: /b"), "/b": origin.Send("HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n"),
 	}.Serve)
-	e := newEngine(t, Config{Expect: []byte("text")})
+	e := newEngine(t, Config{Expect: Expect{Texts: []string{"text"}}})
 	r := probe(t, e, srv.Addr().String()+"/chunked")
 	expect(t, r, KindNone, 200)
 	if r.ContentLength != -1 || r.ContentType != "" || r.WebServer != "" || r.ExpectFound || r.BodyBytes != 2 {

@@ -34,6 +34,8 @@ type Engine struct {
 	cookie   string              // the Cookie fields of header as one value; "" for none
 	hostLine string              // Host as the caller wants it; "" for the URL's own
 
+	keepContent bool // the Config asks for what only the content tells
+
 	checks   sync.Pool // of *check, for Check
 	inFlight atomic.Int64
 	queued   atomic.Int64
@@ -67,6 +69,7 @@ func New(cfg Config) (*Engine, error) {
 		return nil, err
 	}
 	e.tls = clientTLS(&cfg)
+	e.keepContent = cfg.Expect.any()
 	e.checks.New = func() any { return newCheck(e) }
 	if e.resolver = cfg.Resolver; e.resolver == nil {
 		cfg.ResolverConfig.Timeout = orDefault(cfg.ResolverConfig.Timeout, min(cfg.ResolveTimeout, cfg.Timeout))

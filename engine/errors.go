@@ -61,6 +61,7 @@ const (
 	KindReceiveTooMany1xx
 	KindReceiveUnexpectedUpgrade
 	KindReceiveBodyTooLarge
+	KindReceiveExpectNotFound
 
 	KindRedirectMissingLocation
 	KindRedirectBadLocation
@@ -94,7 +95,7 @@ var kindNames = [numKinds]string{
 	"receive.not_http", "receive.http09", "receive.status_line", "receive.version", "receive.status_code",
 	"receive.header", "receive.head_too_large", "receive.content_length", "receive.transfer_encoding",
 	"receive.chunk", "receive.chunk_overhead", "receive.too_many_1xx", "receive.unexpected_upgrade",
-	"receive.body_too_large",
+	"receive.body_too_large", "receive.expect_not_found",
 	"redirect.missing_location", "redirect.bad_location", "redirect.location_too_long",
 	"redirect.multiple_location", "redirect.scheme", "redirect.too_many", "redirect.loop", "redirect.downgrade",
 	"redirect.blocked_address", "redirect.blocked_port",

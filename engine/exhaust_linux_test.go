@@ -127,7 +127,7 @@ func TestAnAnswerWithoutAnEndTakesBoundedMemory(t *testing.T) {
 		{name: "a body behind a Location that is too long", cfg: Config{BodyLimit: 8 << 20, WholeBody: true},
 			fill: "HTTP/1.1 302 Found\r\nLocation: /" + strings.Repeat("l", 250<<10) + "\r\n\r\n" + strings.Repeat("b", 1<<20),
 			rest: strings.Repeat("b", 64<<10), kind: KindReceiveBodyTooLarge, status: 302},
-		{name: "a body that is searched", cfg: Config{Expect: []byte("x"), WholeBody: true}, fill: head + "\r\n" + strings.Repeat("b", defaultBodyLimit),
+		{name: "a body that is searched", cfg: Config{Expect: Expect{Texts: []string{"x"}}, WholeBody: true}, fill: head + "\r\n" + strings.Repeat("b", defaultBodyLimit),
 			rest: "b", kind: KindReceiveBodyTooLarge, status: 200},
 		{name: "a chain of long Locations", hops: 5, to: "/" + strings.Repeat("b", maxLocation-2),
 			fill: head + lines(wire.DefaultFieldLines, 260), rest: "A: b\r\n", kind: KindReceiveHeadTooLarge, status: 200},

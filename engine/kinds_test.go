@@ -174,6 +174,11 @@ func producers(t *testing.T) map[Kind]producer {
 			srv := serve(t, origin.Respond(200, "long"))
 			return probe(t, newEngine(t, Config{BodyLimit: 2, WholeBody: true}), srv.Addr().String()).Err
 		},
+		KindReceiveExpectNotFound: func(t *testing.T) *Error {
+			srv := serve(t, origin.Respond(200, "text"))
+			cfg := Config{Expect: Expect{Not: []string{"text"}}, FailUnexpected: true}
+			return probe(t, newEngine(t, cfg), srv.Addr().String()).Err
+		},
 
 		KindRedirectMissingLocation:  redirecting(""),
 		KindRedirectBadLocation:      redirecting("Location: http://[\r\n"),

@@ -29,7 +29,7 @@ resolve. nxdomain no_address servfail refused timeout bad_answer cname_loop unre
 connect. refused timeout unreachable reset blocked_address
 tls. timeout expired name_mismatch untrusted handshake not_tls reset
 send. reset timeout
-receive. timeout reset empty_reply head_truncated body_truncated not_http http09 status_line version status_code header head_too_large content_length transfer_encoding chunk chunk_overhead too_many_1xx unexpected_upgrade body_too_large
+receive. timeout reset empty_reply head_truncated body_truncated not_http http09 status_line version status_code header head_too_large content_length transfer_encoding chunk chunk_overhead too_many_1xx unexpected_upgrade body_too_large expect_not_found
 redirect. missing_location bad_location location_too_long multiple_location scheme too_many loop downgrade blocked_address blocked_port
 local. fd_limit port_exhausted memory canceled internal`
 

@@ -129,7 +129,7 @@ func (c *check) unasked() *Error {
 	c.noticed, c.hop.StatusCode, c.hop.Anomalies = 0, 0, 0
 	r := &c.res
 	r.ContentType, r.WebServer, r.ContentLength = "", "", -1
-	r.BodyBytes, r.BodyComplete, r.BodyRead, r.ExpectAsked, r.ExpectFound = 0, false, false, false, false
+	r.BodyBytes, r.BodyComplete, r.BodyRead = 0, false, false
 	return err
 }
 
@@ -178,7 +178,6 @@ func (c *check) keepHead() {
 	c.res.WebServer = c.value("server")
 	c.res.ContentLength = -1
 	c.res.BodyBytes, c.res.BodyComplete, c.res.BodyRead = 0, false, false
-	c.res.ExpectAsked, c.res.ExpectFound = false, false
 	c.keepLocation()
 	c.keepCookies()
 	c.keepRetryAfter()

@@ -102,7 +102,7 @@ func (c *check) mayGoAgain() bool {
 	case err != nil && err.Kind.IsFinal():
 		return false
 	case isIdempotent(cfg.Method):
-	case err == nil && c.res.Redirects == 0 &&
+	case (err == nil || err.Kind == KindReceiveExpectNotFound) && c.res.Redirects == 0 &&
 		(c.res.StatusCode == 429 || c.res.StatusCode == 503):
 		// The server says that it has not acted on the request; one before a redirect it has.
 	case err == nil || err.Phase >= PhaseSend || c.res.Redirects > 0:

@@ -65,7 +65,7 @@ type Result struct {
 	BodyRead       bool // the last response came to its body: BodyBytes and BodyComplete mean something
 	Anomalies      Anomaly
 
-	ExpectFound bool // Config.Expect stood in the body; false when none was asked for
+	ExpectFound bool // the body is as Config.Expect wants it; false when nothing was expected
 	ExpectAsked bool
 }
 

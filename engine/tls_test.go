@@ -121,7 +121,7 @@ func TestTheClientHelloAsksForNoMoreThanIsMeant(t *testing.T) {
 	pages := origin.Mux{"/": func(c *origin.Conn, r *origin.Request) {
 		origin.Respond(200, fmt.Sprint(c.TLS().DidResume))(c, r)
 	}}
-	s := newSite(t, Config{MaxIdle: -1, Expect: []byte("false")}, pages, func(cfg *tls.Config) {
+	s := newSite(t, Config{MaxIdle: -1, Expect: Expect{Texts: []string{"false"}}}, pages, func(cfg *tls.Config) {
 		cfg.GetConfigForClient = func(h *tls.ClientHelloInfo) (*tls.Config, error) {
 			hellos <- h
 			return nil, nil

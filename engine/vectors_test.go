@@ -31,7 +31,7 @@ func compare(t *testing.T, r *Result, v *vectors.Response, how string) {
 func vectorConfig(v *vectors.Response) Config {
 	cfg := Config{Method: v.Method}
 	if v.Body != "" {
-		cfg.Expect = []byte(v.Body)
+		cfg.Expect.Texts = []string{string(v.Body)}
 	}
 	return cfg
 }

@@ -102,7 +102,7 @@ func parseRetryOn(text string) (outcomes, error) {
 
 // failOn is the value of --fail-on; the zero value is "none".
 type failOn struct {
-	errors bool // whatever failed, and an expected text that was not found
+	errors bool // whatever failed, and a body that is not as expected
 	outcomes
 }
 

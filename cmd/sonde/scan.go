@@ -42,9 +42,11 @@ type scanOptions struct {
 	source   netip.Addr
 
 	match, filter outcomes
-	expect        string
 	failOn        failOn
 	hops          bool
+
+	expect         engine.Expect
+	failUnexpected bool
 
 	lab bool
 }
@@ -98,6 +100,10 @@ func (o *scanOptions) check() error {
 	case o.headFirst && o.expect != "":
 		return usageError("--expect looks into the body, and --head-first sends HEAD, whose answer " +
 			"has none; leave out one of them")
+	case o.needsContent() != "" && (o.bodyLimit == 0 || o.method == "HEAD"):
+		return usageError("%s looks at the body, and none is read with --method HEAD or --body-limit 0; leave out one of them", o.needsContent())
+	case o.failUnexpected && !o.expects():
+		return usageError("--fail-unexpected needs something that is expected; give --expect TEXT as well")
 	case o.source.IsValid() && !o.names.family().Has(o.source):
 		return usageError("--source %s is no address of the family that -4 or -6 asks for", o.source)
 	case o.source.IsValid() && !isOurs(o.source):
@@ -108,6 +114,19 @@ func (o *scanOptions) check() error {
 		return usageError("the --filter flags take away all that the --match flags want, so that no record would be written; leave out one of them")
 	}
 	return nil
+}
+
+// expects reports whether the body is to hold something, or not to.
+func (o *scanOptions) expects() bool {
+	return len(o.expect.Texts)+len(o.expect.Not)+len(o.expect.Regexp) > 0
+}
+
+// needsContent names the flag that looks at the body; "" for none.
+func (o *scanOptions) needsContent() string {
+	if o.expects() {
+		return "--expect"
+	}
+	return ""
 }
 
 // isOurs reports whether a connection can come from addr. Without asking, every check would fail for
@@ -139,7 +158,8 @@ func (o *scanOptions) config() engine.Config {
 		NoFollow:        o.noFollow,
 		NoCookies:       o.noCookies,
 		BodyLimit:       orNone(o.bodyLimit),
-		Expect:          []byte(o.expect),
+		Expect:          o.expect,
+		FailUnexpected:  o.failUnexpected,
 		Timeout:         o.timeout,
 		ResolveTimeout:  o.resolveTimeout,
 		ConnectTimeout:  o.connectTimeout,

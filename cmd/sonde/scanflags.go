@@ -67,6 +67,7 @@ func (o *scanOptions) flags() []flagGroup {
 		group("Request", o.requestFlags),
 		group("Time limits", o.timeFlags),
 		group("Network", o.networkFlags),
+		group("Content", o.contentFlags),
 		group("Results", o.resultFlags),
 		group("Run", o.scanRunFlags),
 	}
@@ -137,6 +138,13 @@ func (o *scanOptions) networkFlags(f *pflag.FlagSet) {
 	set(f, &o.source, "source", "", "ADDR", "", parseAddr, "connect from this local address")
 }
 
+func (o *scanOptions) contentFlags(f *pflag.FlagSet) {
+	add(f, &o.expect.Texts, "expect", "", "TEXT", parseText, "look for TEXT in the body; the record says in expect_found whether all holds that is expected")
+	add(f, &o.expect.Not, "expect-not", "", "TEXT", parseText, "likewise, but TEXT is not to be there")
+	add(f, &o.expect.Regexp, "expect-regexp", "", "PATTERN", parseRegexp, "likewise, but PATTERN, in RE2 syntax, is to match; (?i) in front ignores case")
+	f.BoolVar(&o.failUnexpected, "fail-unexpected", false, "what is not as expected has failed: receive.expect_not_found")
+}
+
 func (o *scanOptions) resultFlags(f *pflag.FlagSet) {
 	include(f, &o.match.codes, "match-code", "CODES", parseStatusSet, (*statusSet).include,
 		"write only records whose last status code is one of these, such as 2xx,301,500-511, or that another --match flag wants")
@@ -148,9 +156,8 @@ func (o *scanOptions) resultFlags(f *pflag.FlagSet) {
 		"write no records with these last status codes, whatever the --match flags want")
 	include(f, &o.filter.kinds, "filter-error", "KINDS", parseKinds, (*kindSet).include,
 		"likewise with these error kinds, or groups of them")
-	set(f, &o.expect, "expect", "", "TEXT", "", parseText, "look for TEXT in the body; the record says expect_found")
 	include(f, &o.failOn, "fail-on", "WHAT", parseFailOn, (*failOn).include,
-		"exit with status 3 on: none, or any of errors (anything failed, or --expect not found), error kinds, status codes")
+		"exit with status 3 on: none, or any of errors (anything failed, or a body is not as expected), error kinds, status codes")
 	f.BoolVar(&o.hops, "hops", false, "list the hops of every record, not of redirected ones only")
 }
 

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math"
 	"net/netip"
+	"regexp"
+	"regexp/syntax"
 	"strconv"
 	"strings"
 	"time"
@@ -284,6 +286,17 @@ func parseText(s string) (string, error) {
 		return "", errors.New("it is empty; give the text to look for, or leave the flag out")
 	}
 	return s, nil
+}
+
+func parseRegexp(s string) (*regexp.Regexp, error) {
+	if s == "" {
+		return nil, errors.New("it is empty, which matches everything; give a pattern, or leave the flag out")
+	}
+	pattern, err := regexp.Compile(s)
+	if wrong, ok := errors.AsType[*syntax.Error](err); ok {
+		return nil, fmt.Errorf("%s in %s; give a pattern in RE2 syntax, such as \"version [0-9.]+\"", wrong.Code, quote(wrong.Expr))
+	}
+	return pattern, err
 }
 
 func parseFields(s string) (string, error) {

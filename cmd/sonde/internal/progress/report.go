@@ -21,7 +21,7 @@ type Report struct {
 	Answered       int64             `json:"ok"`
 	RedirectErrors int64             `json:"redirect_errors"`
 	Failed         int64             `json:"failures"`
-	ExpectMissing  int64             `json:"text_not_found"`
+	Unexpected     int64             `json:"not_as_expected"`
 	Moved          int64             `json:"moved_for_good"`
 	Spaced         int64             `json:"inputs_with_a_space,omitempty"`
 	SpacedExample  string            `json:"input_with_a_space,omitempty"`
@@ -46,7 +46,7 @@ func (s Summary) Report(command string) []byte {
 	s.Tally.mu.Unlock()
 	r := Report{
 		Command: command, Lines: s.Account, Forgotten: s.Forgotten, Partial: s.Partial, Elapsed: s.Elapsed.Seconds(), CPU: s.CPU.Seconds(),
-		Answered: c.Answered, RedirectErrors: c.RedirectErrors, Failed: c.Failed, ExpectMissing: c.ExpectMissing,
+		Answered: c.Answered, RedirectErrors: c.RedirectErrors, Failed: c.Failed, Unexpected: c.Unexpected,
 		Moved: c.Moved, Spaced: c.Spaced, SpacedExample: c.SpacedExample,
 		Classes: make(map[string]int64), Kinds: make(map[string]int64), Times: make(map[string]Spread),
 	}

@@ -79,7 +79,7 @@ func sentenceOf(r *engine.Result) string {
 	}
 	text += fmt.Sprintf(" answered %d", r.StatusCode)
 	if r.ExpectAsked && !r.ExpectFound {
-		text += ", without the text that was expected"
+		text += ", not as expected"
 	}
 	return text
 }
@@ -140,8 +140,8 @@ func (s Summary) outcomes(b *strings.Builder, c *counts) {
 	if c.Moved > 0 {
 		fmt.Fprintf(b, "  %-16s%10s   of those that are ok\n", "moved for good", Count(c.Moved))
 	}
-	if c.ExpectMissing > 0 {
-		fmt.Fprintf(b, "  %-16s%10s   of those that are ok\n", "text not found", Count(c.ExpectMissing))
+	if c.Unexpected > 0 {
+		fmt.Fprintf(b, "  %-16s%10s   of those that are ok\n", "not as expected", Count(c.Unexpected))
 	}
 }
 

@@ -55,7 +55,7 @@ type counts struct {
 	RedirectErrors int64      // redirects that could not be followed
 	Failed         int64      // everything else
 	Kinds          [256]int64 // RedirectErrors and Failed, by engine.Kind
-	ExpectMissing  int64      // final responses without the expected text
+	Unexpected     int64      // final responses that are not as expected
 	PeakInFlight   int64
 	Heard          int64  // results of which a DNS server said something
 	First          string // what the first result was, as a sentence; not yet escaped
@@ -107,7 +107,7 @@ func (t *Tally) Add(r *engine.Result, inFlight int64) {
 		t.Kinds[r.Err.Kind]++
 	}
 	if r.ExpectAsked && !r.ExpectFound && !r.Failed {
-		t.ExpectMissing++
+		t.Unexpected++
 	}
 	if r.Failed && r.Err.Kind.IsInput() {
 		return // it never entered the cycle: its times are none, not zero

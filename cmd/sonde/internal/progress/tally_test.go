@@ -60,7 +60,7 @@ func TestTallyCounts(t *testing.T) {
 	done, _, brokenOff, notBegun := tally.Inputs()
 	c := tally.counts
 	if done != 108 || brokenOff != 1 || notBegun != 2 || c.Answered != 103 || c.Class[2] != 102 || c.Class[4] != 1 ||
-		c.RedirectErrors != 1 || c.Failed != 4 || c.ExpectMissing != 1 || c.PeakInFlight != 99 {
+		c.RedirectErrors != 1 || c.Failed != 4 || c.Unexpected != 1 || c.PeakInFlight != 99 {
 		t.Errorf("got %d done, %d broken off, %d not begun, %+v", done, brokenOff, notBegun, c)
 	}
 	if c.Kinds[engine.KindConnectRefused] != 2 || c.Kinds[engine.KindRedirectLoop] != 1 {
@@ -121,7 +121,7 @@ func TestSummary(t *testing.T) {
   ok                     103   2xx 102   4xx 1
   redirect errors          1
   failures                 4
-  text not found           1   of those that are ok
+  not as expected          1   of those that are ok
 errors by kind
   connect.refused                      2
   input.invalid_url                    1

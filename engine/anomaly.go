@@ -10,11 +10,14 @@ import (
 // bits from 1<<24.
 type Anomaly uint32
 
-// The deviations that only the cycle or the parser of inputs can see.
+// The deviations that only the cycle or the parser of inputs can see. BrokenCoding is seen where the
+// content is looked at.
 const (
 	RepeatedLocation Anomaly = 1 << (24 + iota) // several Location fields, all alike
 	Downgrade                                   // a redirect led from https to http
 	InputSpace                                  // a space inside the input's URL, sent as %20
+	UnaskedCoding                               // a content coding that was not asked for
+	BrokenCoding                                // content that its coding does not explain to its end
 )
 
 // Names yields the record's names, in bit order, without allocation.
@@ -31,8 +34,14 @@ func (a Anomaly) Names() iter.Seq[string] {
 		if a&Downgrade != 0 && !yield("downgrade") {
 			return
 		}
-		if a&InputSpace != 0 {
-			yield("input_space")
+		if a&InputSpace != 0 && !yield("input_space") {
+			return
+		}
+		if a&UnaskedCoding != 0 && !yield("unasked_coding") {
+			return
+		}
+		if a&BrokenCoding != 0 {
+			yield("broken_coding")
 		}
 	}
 }

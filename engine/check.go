@@ -55,6 +55,7 @@ type check struct {
 	headLen     int // bytes of heads in this chain
 	interim     int // 1xx responses before the current head
 	body        body
+	plain       [2][]byte // content without its codings
 
 	mu      sync.Mutex
 	aborted bool
@@ -291,6 +292,11 @@ func (c *check) shrink() {
 		c.body.content = nil
 	}
 	c.cookies, c.offered, c.sets = cookies{}, cookies{}, false // forgotten, however few
+	for i := range c.plain {
+		if cap(c.plain[i]) > bodyBuffer {
+			c.plain[i] = nil
+		}
+	}
 }
 
 // at is now, on the scale of the check.

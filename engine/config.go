@@ -3,6 +3,7 @@ package engine
 import (
 	"crypto/x509"
 	"fmt"
+	"io"
 	"net/netip"
 	"runtime/debug"
 	"slices"
@@ -76,9 +77,19 @@ type Config struct {
 	// Strict turns every anomaly into its error, a downgrade too.
 	Strict bool
 
+	// Compressed asks for compressed content: gzip, deflate and zstd, and br when Brotli is set. Without
+	// it, identity is asked for, and a response that is coded has the anomaly UnaskedCoding. An
+	// Accept-Encoding in Header replaces both. Where the Config wants content, all of these codings are
+	// decoded, whatever was asked for.
+	Compressed bool
+	// Brotli returns a decoder of the content coding br, which is used again when it has a method
+	// Reset(io.Reader) error. Package github.com/andybalholm/brotli has one, and imports net/http, which
+	// this package does without. With nil, br is not decoded.
+	Brotli func(io.Reader) io.Reader
+
 	// BodyLimit is the number of body bytes, after chunked decoding, that are read before the
-	// connection is closed; reaching it is no error. 0 means 64 KiB; negative means that no body is
-	// read.
+	// connection is closed; reaching it is no error. Content codings are decoded up to as many bytes.
+	// 0 means 64 KiB; negative means that no body is read.
 	BodyLimit int64
 	// WholeBody makes a body that is longer than BodyLimit an error, KindReceiveBodyTooLarge.
 	WholeBody bool

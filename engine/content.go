@@ -43,10 +43,13 @@ func (c *check) examine(err *Error) *Error {
 		return err
 	}
 	cfg := &c.engine.cfg
-	content := c.body.content
+	content, whole := c.decoded()
+	if cfg.Strict && c.res.Anomalies&BrokenCoding != 0 && err == nil {
+		err = c.deviated()
+	}
 	if cfg.Expect.any() {
 		where := ""
-		if !c.res.BodyComplete {
+		if !whole {
 			where = " in its first " + strconv.Itoa(len(content)) + " bytes"
 		}
 		missed := cfg.Expect.missed(content, where)

@@ -44,7 +44,7 @@ func TestTheRequestIsWhatWasAskedFor(t *testing.T) {
 	e := newEngine(t, Config{Method: "POST", UserAgent: "me", MaxIdle: -1,
 		Header: []HeaderField{{Name: "X-A", Value: "1"}, {Name: "Host", Value: "other.test"}}})
 	expect(t, probe(t, e, "http://u%20r:p@"+srv.Addr().String()+"/p?q#f"), KindNone, 200)
-	want := "POST /p?q HTTP/1.1\r\nHost: other.test\r\nUser-Agent: me\r\nAccept: */*\r\nX-A: 1\r\n" +
+	want := "POST /p?q HTTP/1.1\r\nHost: other.test\r\nUser-Agent: me\r\nAccept: */*\r\nAccept-Encoding: identity\r\nX-A: 1\r\n" +
 		"Authorization: Basic dSByOnA=\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 	if r := <-got; r != want {
 		t.Errorf("sent    %q\nexpected %q", r, want)

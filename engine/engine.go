@@ -35,6 +35,8 @@ type Engine struct {
 	hostLine string              // Host as the caller wants it; "" for the URL's own
 
 	keepContent bool // the Config asks for what only the content tells
+	anyCoding   bool // the caller's Accept-Encoding asks for codings that only the caller knows
+	decoders    chan *decoder
 
 	checks   sync.Pool // of *check, for Check
 	inFlight atomic.Int64
@@ -70,6 +72,7 @@ func New(cfg Config) (*Engine, error) {
 	}
 	e.tls = clientTLS(&cfg)
 	e.keepContent = cfg.Expect.any()
+	e.decoders = newDecoders()
 	e.checks.New = func() any { return newCheck(e) }
 	if e.resolver = cfg.Resolver; e.resolver == nil {
 		cfg.ResolverConfig.Timeout = orDefault(cfg.ResolverConfig.Timeout, min(cfg.ResolveTimeout, cfg.Timeout))
@@ -115,6 +118,8 @@ func (e *Engine) prepareHeader() error {
 			agent = true
 		case "accept":
 			accept = true
+		case "accept-encoding":
+			e.anyCoding = true
 		}
 		if strings.EqualFold(f.Name, "cookie") {
 			e.cookie = string(appendCookie([]byte(e.cookie), f.Value))
@@ -131,6 +136,9 @@ func (e *Engine) prepareHeader() error {
 	}
 	if !accept {
 		own = append(own, wire.RequestField{Name: "Accept", Value: "*/*"})
+	}
+	if !e.anyCoding {
+		own = append(own, wire.RequestField{Name: "Accept-Encoding", Value: e.cfg.acceptEncoding()})
 	}
 	e.header = append(own, e.header...)
 	e.foreign = append(own[:len(own):len(own)], e.foreign...)

@@ -190,7 +190,7 @@ func requestTo(url, user string) string {
 	if user != "" {
 		credentials = "Authorization: Basic " + base64.StdEncoding.EncodeToString([]byte(user)) + "\r\n"
 	}
-	return "GET " + target + " HTTP/1.1\r\nHost: " + authority + "\r\nUser-Agent: tap\r\nAccept: */*\r\n" + credentials +
+	return "GET " + target + " HTTP/1.1\r\nHost: " + authority + "\r\nUser-Agent: tap\r\nAccept: */*\r\nAccept-Encoding: identity\r\n" + credentials +
 		"Connection: close\r\n\r\n"
 }
 
@@ -199,7 +199,7 @@ func requestTo(url, user string) string {
 func onTheWire(t *testing.T, name string, raw []byte, credentials bool) {
 	t.Helper()
 	lines := strings.Split(string(raw), "\r\n")
-	want := 7 // request line, four fields, the empty line, and nothing behind it
+	want := 8 // request line, five fields, the empty line, and nothing behind it
 	if credentials {
 		want++
 	}

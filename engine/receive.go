@@ -128,7 +128,7 @@ func (c *check) unasked() *Error {
 	err := c.fail(KindReceiveNotHTTP, PhaseWait, nil, "the connection brought bytes that answer no request")
 	c.noticed, c.hop.StatusCode, c.hop.Anomalies = 0, 0, 0
 	r := &c.res
-	r.ContentType, r.WebServer, r.ContentLength = "", "", -1
+	r.ContentType, r.ContentEncoding, r.WebServer, r.ContentLength = "", "", "", -1
 	r.BodyBytes, r.BodyComplete, r.BodyRead = 0, false, false
 	return err
 }
@@ -176,11 +176,30 @@ func (c *check) readHead() (end int, failed *Error) {
 func (c *check) keepHead() {
 	c.res.ContentType = c.value("content-type")
 	c.res.WebServer = c.value("server")
+	c.keepCodings()
 	c.res.ContentLength = -1
 	c.res.BodyBytes, c.res.BodyComplete, c.res.BodyRead = 0, false, false
 	c.keepLocation()
 	c.keepCookies()
 	c.keepRetryAfter()
+}
+
+// keepCodings copies the Content-Encoding fields, which are one list (RFC 9110 section 5.3).
+func (c *check) keepCodings() {
+	c.res.ContentEncoding = c.value("content-encoding")
+	if c.res.ContentEncoding == "" {
+		return
+	}
+	first := true
+	for f := range c.head.All("content-encoding") {
+		if !first && len(c.res.ContentEncoding) < maxFieldText {
+			c.res.ContentEncoding = cutText(c.res.ContentEncoding + ", " + string(f.AppendValue(nil)))
+		}
+		first = false
+	}
+	if list := parseCodings(c.res.ContentEncoding); c.engine.isUnasked(&list) {
+		c.hop.Anomalies |= UnaskedCoding
+	}
 }
 
 // value returns the first field of that name, cut to maxFieldText, as a string of its own; "" for none.
@@ -252,9 +271,11 @@ func beginsHead(in []byte) bool {
 // deviated is the error that a tolerated deviation becomes under Strict.
 func (c *check) deviated() *Error {
 	names := slices.Collect(c.hop.Anomalies.Names())
-	kind := KindRedirectMultipleLocation // the one deviation that the wire does not know
+	kind := KindReceiveHeader
 	if err := wire.Anomaly(c.hop.Anomalies).Err(); err != nil {
 		kind = wireKind(err)
+	} else if c.hop.Anomalies&RepeatedLocation != 0 {
+		kind = KindRedirectMultipleLocation
 	}
 	return c.fail(kind, PhaseReceive, nil, "the answer deviates from HTTP/1.1: %s", strings.Join(names, ", "))
 }

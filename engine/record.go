@@ -42,6 +42,7 @@ func (r *Result) AppendJSON(dst []byte, opt RecordOptions) []byte {
 		w.int("status_code", int64(r.StatusCode))
 	}
 	w.text("content_type", r.ContentType)
+	w.text("content_encoding", r.ContentEncoding)
 	if r.ContentLength >= 0 && r.BodyRead {
 		w.int("content_length", r.ContentLength)
 	}

@@ -36,6 +36,7 @@ type (
 		HostIP         string       `json:"host_ip,omitempty"`
 		StatusCode     int          `json:"status_code,omitempty"`
 		ContentType    string       `json:"content_type,omitempty"`
+		Encoding       string       `json:"content_encoding,omitempty"`
 		ContentLength  *int64       `json:"content_length,omitempty"`
 		WebServer      string       `json:"webserver,omitempty"`
 		Location       string       `json:"location,omitempty"`
@@ -139,7 +140,7 @@ func fullResult() (*Result, *wantRecord) {
 	r := &Result{
 		N: 1<<63 - 1, Part: 2, Input: "line \x00\u0085\xff<&>", Start: time.Date(2026, 1, 2, 3, 4, 5, 60, zone),
 		URL: "http://a.test/", FinalURL: "https://b.test:8443/x#y", Method: "GET", Scheme: "https", Host: "b.test", Port: 8443, Path: "/x",
-		HostIP: netip.MustParseAddr("192.0.2.7"), StatusCode: 404, ContentType: "text/html; charset=\"x\"", ContentLength: length,
+		HostIP: netip.MustParseAddr("192.0.2.7"), StatusCode: 404, ContentType: "text/html; charset=\"x\"", ContentEncoding: "gzip, \"b\"", ContentLength: length,
 		WebServer: "\x1b[31mevil\u202e", Location: "https://b.test/z",
 		LocationRaw: "/\x00\u0085%FF", RedirectNote: "300 \"x\"", MovedTo: "https://b.test:8443/x",
 		Redirects: redirects, Failed: true, Err: fault(KindReceiveReset, PhaseReceive, nil, "a \"sentence\"\r\n"),
@@ -162,7 +163,7 @@ func fullResult() (*Result, *wantRecord) {
 	w := &wantRecord{
 		N: r.N, Part: 2, Input: "line \x00\u0085\xff<&>", Timestamp: "2026-01-02T01:04:05.000000060Z",
 		URL: r.URL, FinalURL: r.FinalURL, Method: "GET", Scheme: "https", Host: "b.test", Port: 8443, Path: "/x", HostIP: "192.0.2.7",
-		StatusCode: 404, ContentType: r.ContentType, ContentLength: &length, WebServer: r.WebServer, Location: r.Location,
+		StatusCode: 404, ContentType: r.ContentType, Encoding: r.ContentEncoding, ContentLength: &length, WebServer: r.WebServer, Location: r.Location,
 		LocationRaw: r.LocationRaw, RedirectNote: r.RedirectNote, MovedTo: r.MovedTo,
 		Redirects: &redirects, ChainStatus: []int{301, 404}, Failed: true,
 		ErrorKind: "receive.reset", ErrorPhase: "receive", Error: "a \"sentence\"\r\n",

@@ -465,9 +465,10 @@ func TestFieldsOfTheCallerReplaceTheEnginesOwn(t *testing.T) {
 		got <- string(r.Raw)
 		origin.Respond(200, "")(c, r)
 	})
-	e := newEngine(t, Config{Header: []HeaderField{{Name: "user-agent", Value: "me"}, {Name: "ACCEPT", Value: "a/b"}}})
+	e := newEngine(t, Config{Header: []HeaderField{{Name: "user-agent", Value: "me"}, {Name: "ACCEPT", Value: "a/b"},
+		{Name: "Accept-encoding", Value: "x"}}})
 	expect(t, probe(t, e, srv.Addr().String()), KindNone, 200)
-	want := "GET / HTTP/1.1\r\nHost: " + srv.Addr().String() + "\r\nuser-agent: me\r\nACCEPT: a/b\r\n\r\n"
+	want := "GET / HTTP/1.1\r\nHost: " + srv.Addr().String() + "\r\nuser-agent: me\r\nACCEPT: a/b\r\nAccept-encoding: x\r\n\r\n"
 	if r := <-got; r != want {
 		t.Errorf("sent    %q\nexpected %q", r, want)
 	}

@@ -37,15 +37,16 @@ type Result struct {
 	Port     uint16
 	Path     string // path and query of the last hop
 
-	HostIP        netip.Addr // address dialled in the last hop; zero when none was
-	StatusCode    int        // last status code received; 0 when none was
-	ContentType   string     // of the last response, at most its first 1,024 bytes
-	ContentLength int64      // Content-Length of the last response; -1 when it gave none
-	WebServer     string     // Server field of the last response, at most its first 1,024 bytes
-	Location      string     // resolved Location of the last response
-	LocationRaw   string     // as in the last response's Hop
-	RedirectNote  string     // likewise
-	MovedTo       string     // where the first hops lead, as far as all are 301 and 308; "" after a failure
+	HostIP          netip.Addr // address dialled in the last hop; zero when none was
+	StatusCode      int        // last status code received; 0 when none was
+	ContentType     string     // of the last response, at most its first 1,024 bytes
+	ContentEncoding string     // Content-Encoding of the last response, likewise
+	ContentLength   int64      // Content-Length of the last response; -1 when it gave none
+	WebServer       string     // Server field of the last response, at most its first 1,024 bytes
+	Location        string     // resolved Location of the last response
+	LocationRaw     string     // as in the last response's Hop
+	RedirectNote    string     // likewise
+	MovedTo         string     // where the first hops lead, as far as all are 301 and 308; "" after a failure
 
 	Redirects int   // redirections followed
 	Hops      []Hop // none when the input was no URL, or the check was canceled before it began

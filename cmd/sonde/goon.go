@@ -13,7 +13,7 @@ import (
 // with the same ones.
 var meaning = []string{
 	"format", "fields", "shard", "dry-run", "bare", "ports", "cidr", "dedupe",
-	"method", "head-first", "header", "user-agent", "max-redirects", "no-follow", "no-cookies", "body-limit",
+	"method", "head-first", "header", "user-agent", "max-redirects", "no-follow", "no-cookies", "body-limit", "compressed",
 	"timeout", "resolve-timeout", "connect-timeout", "tls-timeout", "head-timeout",
 	"retries", "retry-on", "retry-max-wait",
 	"resolver", "resolve", "ipv4", "ipv6", "source", "insecure",

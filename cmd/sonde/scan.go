@@ -2,10 +2,12 @@ package main
 
 import (
 	"errors"
+	"io"
 	"net"
 	"net/netip"
 	"time"
 
+	"github.com/andybalholm/brotli"
 	"github.com/spf13/cobra"
 
 	"github.com/sondeprobe/sonde/engine"
@@ -32,6 +34,7 @@ type scanOptions struct {
 	maxRedirects      int
 	noFollow          bool
 	noCookies         bool
+	compressed        bool
 	bodyLimit         int64
 
 	timeout, resolveTimeout, connectTimeout, tlsTimeout, headTimeout time.Duration
@@ -157,6 +160,8 @@ func (o *scanOptions) config() engine.Config {
 		MaxRedirects:    orNone(o.maxRedirects),
 		NoFollow:        o.noFollow,
 		NoCookies:       o.noCookies,
+		Compressed:      o.compressed,
+		Brotli:          func(r io.Reader) io.Reader { return brotli.NewReader(r) },
 		BodyLimit:       orNone(o.bodyLimit),
 		Expect:          o.expect,
 		FailUnexpected:  o.failUnexpected,

@@ -115,6 +115,7 @@ func (o *scanOptions) requestFlags(f *pflag.FlagSet) {
 	add(f, &o.header, "header", "H", "FIELD", parseHeader, `send this field too, as in "Accept: text/html"`)
 	set(f, &o.userAgent, "user-agent", "A", "TEXT", engine.DefaultUserAgent(), parseUserAgent, "User-Agent field")
 	set(f, &o.maxRedirects, "max-redirects", "", "N", "5", parseInt(0, 1000, "5"), "redirections followed; one more is an error")
+	f.BoolVar(&o.compressed, "compressed", false, "ask for compressed content; what comes compressed is decoded in any case, where it is looked at")
 	f.BoolVar(&o.noFollow, "no-follow", false, "take a redirect as the final answer")
 	f.BoolVar(&o.noCookies, "no-cookies", false,
 		"send no cookies that a redirect sets; a site that waits for one is a loop")

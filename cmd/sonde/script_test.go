@@ -76,6 +76,7 @@ var pages = origin.Mux{
 	"/lost":     origin.Respond(307, ""),
 	"/hang":     origin.Hang,
 	"/once":     hangOnce(),
+	"/gzip":     origin.Respond(200, packed("hello, world\n"), "Content-Encoding: gzip"),
 	"/evil":     origin.Respond(200, "x", "Server: \x1b]0;owned\a\u202e"),
 }
 
@@ -97,6 +98,19 @@ var zone = origin.DNSConfig{Apex: "lab.test", Zone: map[string]origin.Name{
 	"broken.lab.test": {RCode: dnsmessage.RCodeServerFailure},
 	"silent.lab.test": {Drop: -1},
 }}
+
+// packed is content in the coding gzip.
+func packed(content string) string {
+	var b bytes.Buffer
+	w := gzip.NewWriter(&b)
+	if _, err := w.Write([]byte(content)); err != nil {
+		panic(err)
+	}
+	if err := w.Close(); err != nil {
+		panic(err)
+	}
+	return b.String()
+}
 
 // hangOnce leaves the first request for each target without an answer.
 func hangOnce() origin.Handler {
@@ -258,10 +272,7 @@ func eachOnce(text []byte, want int) error {
 
 // gzip FROM TO
 func cmdGzip(ts *testscript.TestScript, _ bool, args []string) {
-	var b bytes.Buffer
-	w := gzip.NewWriter(&b)
-	_, err := w.Write([]byte(ts.ReadFile(args[0])))
-	ts.Check(errors.Join(err, w.Close(), os.WriteFile(ts.MkAbs(args[1]), b.Bytes(), 0o600)))
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(packed(ts.ReadFile(args[0]))), 0o600))
 }
 
 // zstd FROM TO

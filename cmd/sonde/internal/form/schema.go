@@ -37,6 +37,7 @@ var Scan = Schema{
 		{"host_ip", -15, plain},
 		{"status_code", 3, status},
 		{"content_type", -24, plain},
+		{"content_encoding", -16, plain},
 		{"content_length", 10, plain},
 		{"webserver", -16, plain},
 		{"location", -40, plain},

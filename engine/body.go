@@ -1,6 +1,10 @@
 package engine
 
-import "github.com/sondeprobe/sonde/wire"
+import (
+	"hash"
+
+	"github.com/sondeprobe/sonde/wire"
+)
 
 // body reads the content of one response, up to the limit.
 type body struct {
@@ -8,15 +12,18 @@ type body struct {
 	limit    int64
 	n        int64 // content bytes so far, after chunked decoding
 	chunked  wire.Chunked
-	keep     bool   // content is wanted
-	content  []byte // the first limit bytes of it
-	over     bool   // there was more than the limit
-	reusable bool   // read to its end, which was where both sides think it was
+	keep     bool      // content is wanted
+	content  []byte    // the first limit bytes of it
+	sum      hash.Hash // of the first limit bytes; nil when it is not asked for
+	over     bool      // there was more than the limit
+	reusable bool      // read to its end, which was where both sides think it was
 }
 
 func (b *body) reset(framing wire.Framing, limit int64, keep bool) {
-	content := b.content[:0]
-	*b = body{framing: framing, limit: limit, keep: keep, content: content}
+	*b = body{framing: framing, limit: limit, keep: keep, content: b.content[:0], sum: b.sum}
+	if b.sum != nil {
+		b.sum.Reset()
+	}
 }
 
 // done reports whether the body has come to the end that its framing gives.
@@ -51,6 +58,9 @@ func (b *body) feed(src []byte) (used int, err error) {
 		piece = piece[:min(int64(len(piece)), b.limit-b.n)]
 		if b.keep {
 			b.content = append(b.content, piece...)
+		}
+		if b.sum != nil {
+			b.sum.Write(piece)
 		}
 		b.n += int64(len(piece))
 		used += n

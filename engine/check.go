@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"crypto/sha256"
 	"net/netip"
 	"strings"
 	"sync"
@@ -68,7 +69,11 @@ const (
 )
 
 func newCheck(e *Engine) *check {
-	return &check{engine: e, out: make([]byte, 0, startRequest), in: make([]byte, 0, startBuffer)}
+	c := &check{engine: e, out: make([]byte, 0, startRequest), in: make([]byte, 0, startBuffer)}
+	if e.cfg.BodySHA256 {
+		c.body.sum = sha256.New()
+	}
+	return c
 }
 
 // begin makes the state ready for another job.

@@ -30,6 +30,8 @@ func TestAStateGivesBackWhatAnAnswerMadeGrow(t *testing.T) {
 		"/head": origin.Send(head),
 		"/cut":  origin.SendAndClose(head[:len(head)-2]),
 		"/to":   origin.Redirect(302, "/"+strings.Repeat("\xff", maxLocation-1)), // three octets each in the request
+		"/gzip": origin.Respond(200, encode(t, "gzip", strings.Repeat("b", defaultBodyLimit)), "Content-Encoding: gzip, gzip"),
+		"/two":  origin.Respond(200, encode(t, "gzip", encode(t, "gzip", noise(defaultBodyLimit))), "Content-Encoding: gzip, gzip"),
 		"/body": origin.Respond(200, strings.Repeat("b", defaultBodyLimit)),
 		"/set":  raw("302 x", "Location: /cut", "Set-Cookie: a="+strings.Repeat("c", maxCookie-2)),
 	}
@@ -45,6 +47,8 @@ func TestAStateGivesBackWhatAnAnswerMadeGrow(t *testing.T) {
 		{"/to", KindNone, 404},
 		{"/body", KindNone, 200},
 		{"/set", KindReceiveHeadTruncated, 200},
+		{"/gzip", KindNone, 200},
+		{"/two", KindNone, 200},
 	} {
 		runOn(t, t.Context(), c, srv.Addr().String()+tc.path)
 		expect(t, &c.res, tc.kind, tc.status)
@@ -53,6 +57,11 @@ func TestAStateGivesBackWhatAnAnswerMadeGrow(t *testing.T) {
 		}
 		if c.cookies.list != nil || c.offered.list != nil {
 			t.Errorf("%s leaves %d cookies behind", tc.path, len(c.cookies.list))
+		}
+		for i := range c.plain {
+			if cap(c.plain[i]) > bodyBuffer {
+				t.Errorf("%s leaves room for %d bytes of decoded content", tc.path, cap(c.plain[i]))
+			}
 		}
 		// The head holds on to the buffer that it was read from.
 		if tc.path == "/head" && !reflect.ValueOf(c.head).IsZero() {

@@ -36,7 +36,7 @@ const maxWindow = 8 << 20
 type codings struct {
 	list    [maxCodings]coding
 	n       int
-	strange bool // one is unknown, or there are more than maxCodings
+	strange bool // one is unknown, or there are too many
 }
 
 // parseCodings reads the members of a Content-Encoding. "identity" is no coding, though some send it.
@@ -60,13 +60,15 @@ func parseCodings(text string) (c codings) {
 }
 
 func codingOf(name string) coding {
-	for _, row := range [...]struct {
-		name string
-		is   coding
-	}{{"gzip", gzipCoding}, {"br", brotliCoding}, {"deflate", deflateCoding}, {"zstd", zstdCoding}, {"x-gzip", gzipCoding}} {
-		if strings.EqualFold(name, row.name) {
-			return row.is
-		}
+	switch strings.ToLower(name) {
+	case "gzip", "x-gzip": // RFC 9110 section 8.4.1.3
+		return gzipCoding
+	case "deflate":
+		return deflateCoding
+	case "br":
+		return brotliCoding
+	case "zstd":
+		return zstdCoding
 	}
 	return unknownCoding
 }
@@ -88,9 +90,14 @@ func (e *Engine) isUnasked(c *codings) bool {
 	case e.anyCoding:
 		return false
 	case e.cfg.Compressed:
-		return c.strange || e.cfg.Brotli == nil && slices.Contains(c.list[:c.n], brotliCoding)
+		return !e.decodes(c)
 	}
 	return c.strange || c.n > 0
+}
+
+// decodes reports whether each of the codings can be decoded.
+func (e *Engine) decodes(c *codings) bool {
+	return !c.strange && (e.cfg.Brotli != nil || !slices.Contains(c.list[:c.n], brotliCoding))
 }
 
 // decoder decodes one coding at a time, and is used again for the next.
@@ -101,10 +108,12 @@ type decoder struct {
 	flate  io.Reader
 	zstd   *zstd.Decoder
 	brotli io.Reader
+
+	newBrotli func(io.Reader) io.Reader // Config.Brotli
 }
 
-// newDecoders returns as many places as there are processors: nobody waits for anything while it holds
-// a decoder, so that more would take memory alone. A nil one is yet to be made.
+// newDecoders returns as many decoders as there are processors: nobody waits for anything while it
+// holds one, so that more would only take memory. A nil one is yet to be made.
 func newDecoders() chan *decoder {
 	n := runtime.GOMAXPROCS(0)
 	all := make(chan *decoder, n)
@@ -114,15 +123,17 @@ func newDecoders() chan *decoder {
 	return all
 }
 
-// decode appends to dst what content is without the coding, until dst has limit bytes. more tells that
-// there is more than that. An error comes with what was decoded before it.
-func (d *decoder) decode(dst []byte, k coding, content []byte, limit int, brotli func(io.Reader) io.Reader) (_ []byte, more bool, err error) {
+// decode appends to dst what content is without the coding, until dst has limit bytes. more tells
+// that there is more than that. An error comes with what was decoded before it.
+func (d *decoder) decode(dst []byte, k coding, content []byte, limit int) (
+	_ []byte, more bool, err error,
+) {
 	if len(content) == 0 {
 		return dst, false, nil // as in an answer to HEAD
 	}
 	d.src.Reset(content)
 	defer d.src.Reset(nil)
-	r, err := d.open(k, content, brotli)
+	r, err := d.open(k, content)
 	if err != nil {
 		return dst, false, err
 	}
@@ -146,7 +157,7 @@ func (d *decoder) decode(dst []byte, k coding, content []byte, limit int, brotli
 }
 
 // open makes the decoder of a coding read from d.src, which holds the content.
-func (d *decoder) open(k coding, content []byte, brotli func(io.Reader) io.Reader) (r io.Reader, err error) {
+func (d *decoder) open(k coding, content []byte) (r io.Reader, err error) {
 	switch k {
 	case gzipCoding:
 		return &d.gzip, d.gzip.Reset(&d.src)
@@ -164,7 +175,7 @@ func (d *decoder) open(k coding, content []byte, brotli func(io.Reader) io.Reade
 		if again, ok := d.brotli.(interface{ Reset(io.Reader) error }); ok {
 			return d.brotli, again.Reset(&d.src)
 		}
-		d.brotli = brotli(&d.src)
+		d.brotli = d.newBrotli(&d.src)
 		return d.brotli, nil
 	}
 	if isZlib(content) {
@@ -184,30 +195,29 @@ func (d *decoder) open(k coding, content []byte, brotli func(io.Reader) io.Reade
 	return d.flate, d.flate.(flate.Resetter).Reset(&d.src, nil)
 }
 
-// isZlib tells the two meanings of "deflate" apart as browsers do. RFC 9110 section 8.4.1.2 means the
-// zlib format (RFC 1950), and some send bare deflate (RFC 1951).
+// isZlib tells the two meanings of "deflate" apart, as browsers do. RFC 9110 section 8.4.1.2 means
+// the zlib format (RFC 1950), and some send bare deflate (RFC 1951).
 func isZlib(b []byte) bool {
 	return len(b) >= 2 && b[0]&15 == 8 && b[0]>>4 <= 7 && (int(b[0])<<8|int(b[1]))%31 == 0
 }
 
-// decoded returns the content of the last response without its codings, as far as the limits let it,
-// and whether that is all of it. What cannot be decoded is returned as it came.
+// decoded returns the content of the last response without its codings, as far as the limit lets
+// it, and whether that is all of it. What cannot be decoded is returned as it came.
 func (c *check) decoded() (content []byte, whole bool) {
 	e, list := c.engine, parseCodings(c.res.ContentEncoding)
 	content, whole = c.body.content, c.res.BodyComplete
-	if list.strange || list.n == 0 || e.cfg.Brotli == nil && slices.Contains(list.list[:list.n], brotliCoding) {
+	if list.n == 0 || !e.decodes(&list) {
 		return content, whole
 	}
 	d := <-e.decoders
 	if d == nil {
-		d = new(decoder)
+		d = &decoder{newBrotli: e.cfg.Brotli}
 	}
 	defer func() { e.decoders <- d }()
 	limit := int(min(c.body.limit, math.MaxInt-1))
 	for i := list.n - 1; i >= 0; i-- {
-		// What one coding makes may be a thousand times as long as what it was given, so that each
-		// ends at the limit.
-		out, more, err := d.decode(c.plain[i%2][:0], list.list[i], content, limit, e.cfg.Brotli)
+		// One coding may make a thousand bytes of one, so that each ends at the limit.
+		out, more, err := d.decode(c.plain[i%2][:0], list.list[i], content, limit)
 		c.plain[i%2], content = out, out
 		if err != nil && (whole || !errors.Is(err, io.ErrUnexpectedEOF)) {
 			c.deviates(BrokenCoding)

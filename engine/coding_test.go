@@ -202,9 +202,9 @@ func TestDecodingTellsHowMuchThereIs(t *testing.T) {
 	for _, name := range []string{"gzip", "deflate", "zlib", "br", "zstd"} {
 		k := codingOf(strings.Replace(name, "zlib", "deflate", 1))
 		packed := []byte(encode(t, name, "hello"))
-		var d decoder
+		d := decoder{newBrotli: newBrotli}
 		for limit, want := range []string{"", "h", "he", "hel", "hell", "hello", "hello"} {
-			got, more, err := d.decode([]byte("<"), k, packed, limit+1, newBrotli)
+			got, more, err := d.decode([]byte("<"), k, packed, limit+1)
 			want = "<" + want
 			if string(got) != want || more != (limit+1 < len("<hello")) || err != nil {
 				t.Errorf("%s to %d bytes: %q, more is %v, %v", name, limit+1, got, more, err)
@@ -248,7 +248,7 @@ func TestAZstdWindowOfMoreThan8MiBIsRefused(t *testing.T) {
 	for window, want := range map[byte]string{0x68: "", 0x70: "window size exceeded"} { // 8 MiB, 16 MiB
 		frame := []byte{0x28, 0xb5, 0x2f, 0xfd, 0, window, 0x09, 0, 0, 'x'}
 		var d decoder
-		got, _, err := d.decode(nil, zstdCoding, frame, 10, nil)
+		got, _, err := d.decode(nil, zstdCoding, frame, 10)
 		if (err == nil) != (want == "") || err == nil && string(got) != "x" {
 			t.Errorf("window %#x: %q, %v", window, got, err)
 		}

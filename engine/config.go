@@ -100,6 +100,13 @@ type Config struct {
 	// KindReceiveExpectNotFound. Without it, Expect changes no outcome.
 	FailUnexpected bool
 
+	// ResponseHeaders are the names of fields of the last response that Result.Headers is to hold, in
+	// any case.
+	ResponseHeaders []string
+	// Title asks for Result.Title, BodySHA256 for Result.BodySHA256, and KeepBody for Result.Body. Each
+	// is of what BodyLimit lets be read. KeepBody and Title keep that much in memory for each check.
+	Title, BodySHA256, KeepBody bool
+
 	// Timeout is the time for one try of a check, all hops. 0 means 30 s.
 	Timeout time.Duration
 	// ResolveTimeout, ConnectTimeout and TLSTimeout bound one look-up, all connection attempts of a

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"bytes"
+	"encoding/hex"
 	"regexp"
 	"strconv"
 )
@@ -16,7 +17,7 @@ type Expect struct {
 func (e *Expect) any() bool { return len(e.Texts)+len(e.Not)+len(e.Regexp) > 0 }
 
 // missed says which expectation the content does not fulfil, the first of them; "" when it is as
-// expected. where tells how much of the body the content is.
+// expected. where says how much of the body that is.
 func (e *Expect) missed(content []byte, where string) string {
 	for _, text := range e.Texts {
 		if !bytes.Contains(content, []byte(text)) {
@@ -36,27 +37,57 @@ func (e *Expect) missed(content []byte, where string) string {
 	return ""
 }
 
-// examine looks at the content of the last response, now that it is known to be the last. err is what
-// the check has come to so far, which stays.
+// examine looks at the content of the last response, now that it is known to be the last. err is
+// what the check has come to so far, which stays.
 func (c *check) examine(err *Error) *Error {
-	if !c.engine.keepContent || !c.res.BodyRead {
+	cfg, b := &c.engine.cfg, &c.body
+	if !c.res.BodyRead {
 		return err
 	}
-	cfg := &c.engine.cfg
+	if b.sum != nil {
+		c.res.BodySHA256 = hex.EncodeToString(b.sum.Sum(nil))
+	}
+	if !c.engine.keepContent {
+		return err
+	}
 	content, whole := c.decoded()
+	if cfg.Title {
+		c.res.Title = titleOf(content, c.res.ContentType)
+	}
+	if cfg.KeepBody {
+		c.keepBody(content, whole)
+	}
 	if cfg.Strict && c.res.Anomalies&BrokenCoding != 0 && err == nil {
 		err = c.deviated()
 	}
 	if cfg.Expect.any() {
-		where := ""
-		if !whole {
-			where = " in its first " + strconv.Itoa(len(content)) + " bytes"
-		}
-		missed := cfg.Expect.missed(content, where)
-		c.res.ExpectAsked, c.res.ExpectFound = true, missed == ""
-		if missed != "" && cfg.FailUnexpected && err == nil {
-			err = c.fail(KindReceiveExpectNotFound, PhaseProcess, nil, "the body %s", missed)
-		}
+		err = c.compare(content, whole, err)
 	}
 	return err
+}
+
+// keepBody has the Result point to the content. Where the limit cut a character, the rest of it would
+// make octets of what is text.
+func (c *check) keepBody(content []byte, whole bool) {
+	if !whole {
+		content = wholeRunes(content)
+	}
+	c.res.Body = content
+	if content == nil {
+		c.res.Body = []byte{}
+	}
+}
+
+// compare holds the content against what is expected.
+func (c *check) compare(content []byte, whole bool, err *Error) *Error {
+	where := ""
+	if !whole {
+		where = " in its first " + strconv.Itoa(len(content)) + " bytes"
+	}
+	missed := c.engine.cfg.Expect.missed(content, where)
+	c.res.ExpectAsked, c.res.ExpectFound = true, missed == ""
+	if missed == "" || !c.engine.cfg.FailUnexpected || err != nil {
+		return err
+	}
+	return c.fail(KindReceiveExpectNotFound, PhaseProcess, nil, "the body %s", missed)
 }

@@ -1,10 +1,15 @@
 package engine
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"regexp"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/sondeprobe/sonde/bench/origin"
+	"github.com/sondeprobe/sonde/wire"
 )
 
 func patterns(texts ...string) (all []*regexp.Regexp) {
@@ -105,5 +110,116 @@ func TestAnUnexpectedBodyIsTriedAgainOnlyWhereThatIsAskedFor(t *testing.T) {
 	r := &Result{StatusCode: 200, Failed: true, Err: &Error{Kind: KindReceiveExpectNotFound}}
 	if MayPass(r) || r.Err.Kind.IsFinal() {
 		t.Errorf("it may pass is %v, it is final is %v", MayPass(r), r.Err.Kind.IsFinal())
+	}
+}
+
+func TestResponseFieldsAreKeptThatAreAskedFor(t *testing.T) {
+	long, many := strings.Repeat("v", maxFieldText), strings.Repeat("X-Many: 1\r\n", maxHeaders+1)
+	pages := origin.Mux{
+		"/": origin.Send("HTTP/1.1 302 Found\r\nLocation: /end\r\nSet-Cookie: first\r\nContent-Length: 0\r\n\r\n"),
+		"/end": origin.Send("HTTP/1.1 200 OK\r\nset-cookie: a=1\r\nX-Long: " + long + "v\r\nSET-COOKIE: b=2\r\nEmpty:\r\n" +
+			"Folded: a\r\n b\r\nContent-Length: 0\r\n\r\n"),
+		"/many": origin.Send("HTTP/1.1 200 OK\r\n" + many + "Content-Length: 0\r\n\r\n"),
+		"/key":  origin.Send("HTTP/1.1 404 No\r\nLocation: http://me:secret@a.test/\r\nContent-Length: 0\r\n\r\n"),
+	}
+	srv := serve(t, pages.Serve)
+	e := newEngine(t, Config{ResponseHeaders: []string{"X-Long", "Set-Cookie", "empty", "set-cookie", "absent", "folded", "X-MANY", "location"}})
+	r := probe(t, e, srv.Addr().String())
+	want := []ResponseField{{"x-long", long}, {"set-cookie", "a=1"}, {"set-cookie", "b=2"}, {"empty", ""}, {"folded", "a b"}}
+	if !slices.Equal(r.Headers, want) {
+		t.Errorf("%q", r.Headers)
+	}
+	if r := probe(t, e, srv.Addr().String()+"/many"); len(r.Headers) != maxHeaders {
+		t.Errorf("%d fields are kept", len(r.Headers))
+	}
+	if r := probe(t, e, srv.Addr().String()+"/key"); !slices.Equal(r.Headers, []ResponseField{{"location", "http://***@a.test/"}}) {
+		t.Errorf("%q", r.Headers)
+	}
+	for _, name := range []string{"", "a b", "a:"} {
+		if _, err := New(Config{ResponseHeaders: []string{name}}); err == nil || !strings.Contains(err.Error(), "no field name") {
+			t.Errorf("%q: %v", name, err)
+		}
+	}
+}
+
+// The hash is of the octets that came, the body of what they mean.
+func TestHashAndBodyAreOfWhatWasRead(t *testing.T) {
+	packed := encode(t, "gzip", "hello")
+	pages := origin.Mux{
+		"/":      origin.Respond(200, "hello"),
+		"/gzip":  origin.Respond(200, packed, "Content-Encoding: gzip"),
+		"/chunk": origin.RespondChunked(200, []string{"he", "llo"}),
+		"/to":    origin.Respond(302, "moved", "Location: /"),
+		"/empty": origin.Respond(200, ""),
+		"/long":  origin.Respond(200, strings.Repeat("x", 49)+"é"),
+		"/lost":  origin.Respond(302, "hello"),
+		"/cut":   origin.SendAndClose("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhello"),
+	}
+	srv := serve(t, pages.Serve)
+	e := newEngine(t, Config{BodySHA256: true, KeepBody: true, BodyLimit: 50})
+	for _, tc := range []struct{ path, hashed, body string }{
+		{"/", "hello", "hello"}, {"/gzip", packed, "hello"}, {"/chunk", "hello", "hello"}, {"/to", "hello", "hello"},
+		{"/empty", "", ""}, {"/long", strings.Repeat("x", 49) + "\xc3", strings.Repeat("x", 49)},
+		{"/lost", "hello", "hello"}, {"/cut", "hello", "hello"},
+	} {
+		r := probe(t, e, srv.Addr().String()+tc.path)
+		sum := sha256.Sum256([]byte(tc.hashed))
+		if r.BodySHA256 != hex.EncodeToString(sum[:]) || string(r.Body) != tc.body || r.Body == nil ||
+			r.BodyBytes != int64(len(tc.hashed)) {
+			t.Errorf("%s: %s", tc.path, r.AppendJSON(nil, RecordOptions{}))
+		}
+	}
+	// Without content to look at, nothing is kept in memory for the hash.
+	c := newCheck(newEngine(t, Config{BodySHA256: true}))
+	runOn(t, t.Context(), c, srv.Addr().String())
+	if c.res.BodySHA256 == "" || c.res.Body != nil || c.body.content != nil {
+		t.Errorf("hash %q, body %q, content %q", c.res.BodySHA256, c.res.Body, c.body.content)
+	}
+}
+
+// What Run hands to emit lies in buffers that are used again, and Clone's copy does not.
+func TestACloneKeepsItsBodyAndFields(t *testing.T) {
+	srv := serve(t, func(c *origin.Conn, r *origin.Request) {
+		origin.Respond(200, r.Target, "X-Path: "+r.Target)(c, r)
+	})
+	e := newEngine(t, Config{Concurrency: 1, KeepBody: true, ResponseHeaders: []string{"x-path"}})
+	var all []*Result
+	list := targets(srv.Addr().String()+"/1", srv.Addr().String()+"/2", srv.Addr().String()+"/3")
+	if err := e.Run(t.Context(), list, func(r *Result) { all = append(all, r.Clone()) }); err != nil {
+		t.Fatal(err)
+	}
+	all = append(all, probe(t, e, srv.Addr().String()+"/4"), probe(t, e, srv.Addr().String()+"/5"))
+	for _, r := range all {
+		if string(r.Body) != r.Path || !slices.Equal(r.Headers, []ResponseField{{"x-path", r.Path}}) {
+			t.Errorf("%s has the body %q and %q", r.Path, r.Body, r.Headers)
+		}
+	}
+}
+
+// What nobody asked for costs nothing.
+func TestContentThatNobodyAskedForIsFree(t *testing.T) {
+	c := newCheck(newEngine(t, Config{}))
+	in := []byte("HTTP/1.1 200 OK\r\nX-A: b\r\nSet-Cookie: a\r\nContent-Length: 5\r\n\r\n")
+	content, hop := []byte("hello"), Hop{StatusCode: 200}
+	c.hop = &hop
+	n := testing.AllocsPerRun(100, func() {
+		c.head.Reset()
+		end, err := c.head.Parse(in, wire.Limits{})
+		if err != nil || end != len(in) {
+			panic(err)
+		}
+		c.keepHead()
+		framing, _ := c.head.Framing("GET")
+		c.body.reset(framing, defaultBodyLimit, c.engine.keepContent)
+		if _, err := c.body.feed(content); err != nil || !c.body.done() {
+			panic("the body is not done")
+		}
+		c.res.BodyRead = true
+		if c.examine(nil) != nil {
+			panic("examined")
+		}
+	})
+	if n != 0 || c.body.content != nil {
+		t.Errorf("%v allocations, content %q", n, c.body.content)
 	}
 }

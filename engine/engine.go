@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"encoding/base64"
@@ -8,6 +9,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -34,8 +36,9 @@ type Engine struct {
 	cookie   string              // the Cookie fields of header as one value; "" for none
 	hostLine string              // Host as the caller wants it; "" for the URL's own
 
-	keepContent bool // the Config asks for what only the content tells
-	anyCoding   bool // the caller's Accept-Encoding asks for codings that only the caller knows
+	keepContent bool     // the Config asks for what only the content tells
+	wanted      []string // response fields, in lower case
+	anyCoding   bool     // the caller's Accept-Encoding asks for codings that only the caller knows
 	decoders    chan *decoder
 
 	checks   sync.Pool // of *check, for Check
@@ -71,7 +74,10 @@ func New(cfg Config) (*Engine, error) {
 		return nil, err
 	}
 	e.tls = clientTLS(&cfg)
-	e.keepContent = cfg.Expect.any()
+	if err := e.prepareResponseHeaders(); err != nil {
+		return nil, err
+	}
+	e.keepContent = cfg.Expect.any() || cfg.Title || cfg.KeepBody
 	e.decoders = newDecoders()
 	e.checks.New = func() any { return newCheck(e) }
 	if e.resolver = cfg.Resolver; e.resolver == nil {
@@ -152,6 +158,20 @@ func (e *Engine) prepareHeader() error {
 	return nil
 }
 
+// prepareResponseHeaders refuses names that no field can have, which would never be found.
+func (e *Engine) prepareResponseHeaders() error {
+	for _, name := range e.cfg.ResponseHeaders {
+		if _, err := wire.AppendRequest(nil, &wire.Request{Target: "/", Host: "host.test",
+			Fields: []wire.RequestField{{Name: name}}}); errors.Is(err, wire.ErrFieldName) {
+			return fmt.Errorf("engine: ResponseHeaders has %q, which is no field name", name)
+		}
+		if name = strings.ToLower(name); !slices.Contains(e.wanted, name) {
+			e.wanted = append(e.wanted, name)
+		}
+	}
+	return nil
+}
+
 // isSensitive reports whether a field must not follow a redirect to another origin (Fetch standard,
 // HTTP-redirect fetch, step 13; cookies and proxy credentials for the same reason).
 func isSensitive(f HeaderField) bool {
@@ -202,6 +222,7 @@ func (e *Engine) Check(ctx context.Context, t Target) *Result {
 	}
 	e.inFlight.Add(-1)
 	res := c.res
+	res.Body = bytes.Clone(res.Body)
 	if stop() {
 		c.res = Result{} // its hops are the caller's now
 		e.checks.Put(c)

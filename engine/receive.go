@@ -14,6 +14,7 @@ import (
 const (
 	maxInterim    = 16       // 1xx responses before a final one
 	maxChainHeads = 1 << 20  // bytes of response heads over all hops
+	maxHeaders    = 32       // fields of a response that the Result keeps on demand
 	maxFieldText  = 1 << 10  // bytes of a field or a certificate's name that the Result keeps
 	bodyBuffer    = 16 << 10 // for bodies that do not fit the first buffer
 )
@@ -129,6 +130,7 @@ func (c *check) unasked() *Error {
 	c.noticed, c.hop.StatusCode, c.hop.Anomalies = 0, 0, 0
 	r := &c.res
 	r.ContentType, r.ContentEncoding, r.WebServer, r.ContentLength = "", "", "", -1
+	r.Headers = nil
 	r.BodyBytes, r.BodyComplete, r.BodyRead = 0, false, false
 	return err
 }
@@ -177,6 +179,7 @@ func (c *check) keepHead() {
 	c.res.ContentType = c.value("content-type")
 	c.res.WebServer = c.value("server")
 	c.keepCodings()
+	c.keepHeaders()
 	c.res.ContentLength = -1
 	c.res.BodyBytes, c.res.BodyComplete, c.res.BodyRead = 0, false, false
 	c.keepLocation()
@@ -193,7 +196,7 @@ func (c *check) keepCodings() {
 	first := true
 	for f := range c.head.All("content-encoding") {
 		if !first && len(c.res.ContentEncoding) < maxFieldText {
-			c.res.ContentEncoding = cutText(c.res.ContentEncoding + ", " + string(f.AppendValue(nil)))
+			c.res.ContentEncoding = cutText(c.res.ContentEncoding + ", " + textOf(f))
 		}
 		first = false
 	}
@@ -202,9 +205,31 @@ func (c *check) keepCodings() {
 	}
 }
 
+// keepHeaders copies the fields that the Config names. Where a Location leads is shown as everywhere:
+// without credentials.
+func (c *check) keepHeaders() {
+	c.res.Headers = nil
+	for _, name := range c.engine.wanted {
+		for f := range c.head.All(name) {
+			if len(c.res.Headers) == maxHeaders {
+				return
+			}
+			value := textOf(f)
+			if name == "location" || name == "content-location" {
+				value = redact(value)
+			}
+			c.res.Headers = append(c.res.Headers, ResponseField{name, value})
+		}
+	}
+}
+
 // value returns the first field of that name, cut to maxFieldText, as a string of its own; "" for none.
 func (c *check) value(name string) string {
 	f, _ := c.head.LookField(name)
+	return textOf(f)
+}
+
+func textOf(f wire.Field) string {
 	value := f.Value
 	if f.Folded {
 		f.Value = value[:min(len(value), 4*maxFieldText)] // no more is unfolded than is kept, nearly

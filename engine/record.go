@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"encoding/base64"
 	"net/netip"
 	"strconv"
 	"time"
@@ -47,6 +48,8 @@ func (r *Result) AppendJSON(dst []byte, opt RecordOptions) []byte {
 		w.int("content_length", r.ContentLength)
 	}
 	w.text("webserver", r.WebServer)
+	w.text("title", r.Title)
+	w.headers(r.Headers)
 	w.text("location", r.Location)
 	w.text("location_raw", r.LocationRaw)
 	w.text("redirect_note", r.RedirectNote)
@@ -75,6 +78,7 @@ func (r *Result) AppendJSON(dst []byte, opt RecordOptions) []byte {
 		w.int("body_bytes", r.BodyBytes)
 		w.bool("body_complete", r.BodyComplete)
 	}
+	w.text("body_sha256", r.BodySHA256)
 	if r.ExpectAsked {
 		w.bool("expect_found", r.ExpectFound)
 	}
@@ -86,6 +90,7 @@ func (r *Result) AppendJSON(dst []byte, opt RecordOptions) []byte {
 		w.tls(r.Hops[n-1].TLS, r.Start)
 		w.dns(r.Hops[n-1].DNS)
 	}
+	w.body(r.Body)
 	return w.end()
 }
 
@@ -211,6 +216,44 @@ func (w *record) chain(hops []Hop) {
 	}
 	if !first {
 		w.b = append(w.b, ']')
+	}
+}
+
+// headers writes an object of lists: fields with the same name stand together.
+func (w *record) headers(fields []ResponseField) {
+	if len(fields) == 0 {
+		return
+	}
+	w.key("headers")
+	w.b = append(w.b, '{')
+	for i := range fields {
+		same := i > 0 && fields[i].Name == fields[i-1].Name
+		if i > 0 && !same {
+			w.b = append(w.b, ']')
+		}
+		if same {
+			w.b = append(w.b, ',')
+		} else {
+			w.key(fields[i].Name)
+			w.b = append(w.b, '[')
+		}
+		w.b = appendString(w.b, fields[i].Value)
+	}
+	w.b = append(w.b, ']', '}')
+}
+
+// body writes text as it is, and other octets in base64.
+func (w *record) body(body []byte) {
+	switch {
+	case body == nil:
+	case utf8.Valid(body):
+		w.key("body")
+		w.b = appendString(w.b, body)
+	default:
+		w.key("body_base64")
+		w.b = append(w.b, '"')
+		w.b = base64.StdEncoding.AppendEncode(w.b, body)
+		w.b = append(w.b, '"')
 	}
 }
 
@@ -384,7 +427,7 @@ func (w *record) rcode(code int) {
 // appendString appends s as a JSON string. Every control character (C0, DEL, C1) is escaped, the two line
 // separators that JavaScript once took for line ends, and characters that cannot be seen, such as those that
 // turn a text around: a record may be read on a terminal. Each octet that is no UTF-8 becomes the replacement character.
-func appendString(dst []byte, s string) []byte {
+func appendString[T string | []byte](dst []byte, s T) []byte {
 	dst = append(dst, '"')
 	start := 0
 	for i := 0; i < len(s); {
@@ -395,7 +438,7 @@ func appendString(dst []byte, s string) []byte {
 		}
 		r, n := rune(c), 1
 		if c >= utf8.RuneSelf {
-			r, n = utf8.DecodeRuneInString(s[i:])
+			r, n = utf8.DecodeRuneInString(string(s[i:min(len(s), i+utf8.UTFMax)]))
 			if r > 0x9f && !misleads(r) && (r != utf8.RuneError || n > 1) {
 				i += n
 				continue

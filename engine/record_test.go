@@ -39,6 +39,8 @@ type (
 		Encoding       string       `json:"content_encoding,omitempty"`
 		ContentLength  *int64       `json:"content_length,omitempty"`
 		WebServer      string       `json:"webserver,omitempty"`
+		Title          string       `json:"title,omitempty"`
+		Headers        *wantHeaders `json:"headers,omitempty"`
 		Location       string       `json:"location,omitempty"`
 		LocationRaw    string       `json:"location_raw,omitempty"`
 		RedirectNote   string       `json:"redirect_note,omitempty"`
@@ -57,11 +59,18 @@ type (
 		Tries          []wantTry    `json:"tries,omitempty"`
 		BodyBytes      *int64       `json:"body_bytes,omitempty"`
 		BodyComplete   *bool        `json:"body_complete,omitempty"`
+		BodySHA256     string       `json:"body_sha256,omitempty"`
 		ExpectFound    *bool        `json:"expect_found,omitempty"`
 		Anomalies      []string     `json:"anomalies,omitempty"`
 		Hops           []wantHop    `json:"hops,omitempty"`
 		TLS            *wantTLS     `json:"tls,omitempty"`
 		DNS            *wantDNS     `json:"dns,omitempty"`
+		Body           *string      `json:"body,omitempty"`
+		BodyBase64     string       `json:"body_base64,omitempty"`
+	}
+	wantHeaders struct {
+		SetCookie []string `json:"set-cookie,omitempty"`
+		Etag      []string `json:"etag,omitempty"`
 	}
 	wantTry struct {
 		Kind       string  `json:"error_kind,omitempty"`
@@ -141,7 +150,9 @@ func fullResult() (*Result, *wantRecord) {
 		N: 1<<63 - 1, Part: 2, Input: "line \x00\u0085\xff<&>", Start: time.Date(2026, 1, 2, 3, 4, 5, 60, zone),
 		URL: "http://a.test/", FinalURL: "https://b.test:8443/x#y", Method: "GET", Scheme: "https", Host: "b.test", Port: 8443, Path: "/x",
 		HostIP: netip.MustParseAddr("192.0.2.7"), StatusCode: 404, ContentType: "text/html; charset=\"x\"", ContentEncoding: "gzip, \"b\"", ContentLength: length,
-		WebServer: "\x1b[31mevil\u202e", Location: "https://b.test/z",
+		WebServer: "\x1b[31mevil\u202e", Title: "<\"&>\u202e", BodySHA256: "e3b0", Body: []byte("a\r\n\"\u0085\u2028é漢😀"),
+		Headers:     []ResponseField{{"set-cookie", "a\xff"}, {"set-cookie", "b\""}, {"etag", ""}},
+		Location:    "https://b.test/z",
 		LocationRaw: "/\x00\u0085%FF", RedirectNote: "300 \"x\"", MovedTo: "https://b.test:8443/x",
 		Redirects: redirects, Failed: true, Err: fault(KindReceiveReset, PhaseReceive, nil, "a \"sentence\"\r\n"),
 		Tries: []Try{{StatusCode: 503, Total: 1_234_567},
@@ -158,12 +169,14 @@ func fullResult() (*Result, *wantRecord) {
 	wInfo := &wantTLS{"TLS 1.3", "TLS_AES_128_GCM_SHA256", "http/1.1", "CN=\"a\"", "CN=b\\", "2025-02-03T02:05:06Z", "2031-02-03T02:05:06Z", 1858, false, "not\ttrusted", true}
 	ttl := 59
 	wDNS := &wantDNS{"[2001:db8::53]:53", "NXDOMAIN", []string{"a.test.", "b\x7f.test."}, &ttl, true, true, 2}
+	body := string(r.Body)
 	ms := func(v float64) *float64 { return &v }
 	wSum := &wantTimings{ms(1.5), ms(7), ms(1234567.89), ms(0.002), ms(0.003), ms(0.004), ms(0), 0.002, 1234576.401}
 	w := &wantRecord{
 		N: r.N, Part: 2, Input: "line \x00\u0085\xff<&>", Timestamp: "2026-01-02T01:04:05.000000060Z",
 		URL: r.URL, FinalURL: r.FinalURL, Method: "GET", Scheme: "https", Host: "b.test", Port: 8443, Path: "/x", HostIP: "192.0.2.7",
-		StatusCode: 404, ContentType: r.ContentType, Encoding: r.ContentEncoding, ContentLength: &length, WebServer: r.WebServer, Location: r.Location,
+		StatusCode: 404, ContentType: r.ContentType, Encoding: r.ContentEncoding, ContentLength: &length, WebServer: r.WebServer,
+		Title: r.Title, BodySHA256: "e3b0", Body: &body, Headers: &wantHeaders{[]string{"a\xff", "b\""}, []string{""}}, Location: r.Location,
 		LocationRaw: r.LocationRaw, RedirectNote: r.RedirectNote, MovedTo: r.MovedTo,
 		Redirects: &redirects, ChainStatus: []int{301, 404}, Failed: true,
 		ErrorKind: "receive.reset", ErrorPhase: "receive", Error: "a \"sentence\"\r\n",
@@ -264,6 +277,7 @@ func TestKeysThatDoNotApplyAreAbsent(t *testing.T) {
 	var zero int
 	var none int64
 	no := false
+	empty := ""
 	idle := &wantTimings{Lag: 0.004, Total: 0.004}
 	waited := notReached()
 	waited.Lag, waited.Total = 4_000, 4_000
@@ -287,6 +301,12 @@ func TestKeysThatDoNotApplyAreAbsent(t *testing.T) {
 			wantRecord{N: 5, BodyBytes: &none, BodyComplete: &no}},
 		{"text that was not found", Result{N: 6, ContentLength: -1, ExpectAsked: true}, RecordOptions{},
 			wantRecord{N: 6, ExpectFound: &no}},
+		{"an empty body that is kept", Result{N: 8, ContentLength: -1, Body: []byte{}}, RecordOptions{},
+			wantRecord{N: 8, Body: &empty}},
+		{"a body of octets", Result{N: 9, ContentLength: -1, Body: []byte("\xff\x00")}, RecordOptions{},
+			wantRecord{N: 9, BodyBase64: "/wA="}},
+		{"one field", Result{N: 10, ContentLength: -1, Headers: []ResponseField{{"etag", "x"}}}, RecordOptions{},
+			wantRecord{N: 10, Headers: &wantHeaders{Etag: []string{"x"}}}},
 		{"a certificate that nobody saw", Result{N: 7, ContentLength: -1, Hops: []Hop{{TLS: &TLSInfo{}, DNS: &DNSInfo{}}}}, RecordOptions{},
 			wantRecord{N: 7, Redirects: &zero, TLS: &wantTLS{}, DNS: &wantDNS{}}},
 	} {

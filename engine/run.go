@@ -213,6 +213,7 @@ func (r *run) state() *check {
 }
 
 func (r *run) rest(c *check) {
+	c.res.Body = nil // it holds a buffer that may have grown
 	r.mu.Lock()
 	r.idle = append(r.idle, c)
 	r.mu.Unlock()

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"net/netip"
 	"slices"
 	"time"
@@ -66,9 +67,25 @@ type Result struct {
 	BodyRead       bool // the last response came to its body: BodyBytes and BodyComplete mean something
 	Anomalies      Anomaly
 
+	// Headers are the fields of the last response that Config.ResponseHeaders names, in its order and
+	// then in the response's: the first 32, each cut after 1,024 bytes.
+	Headers []ResponseField
+	// Title is that of the last response's HTML, without markup, white space folded, in UTF-8, at most
+	// its first 512 bytes; "" for none.
+	Title string
+	// BodySHA256 is the hash of the BodyBytes that were read, in lower-case hexadecimal, before content
+	// codings are decoded; "" when it was not asked for.
+	BodySHA256 string
+	// Body is what was read of the last response's content, with its content codings decoded, up to
+	// Config.BodyLimit; nil when it was not asked for.
+	Body []byte
+
 	ExpectFound bool // the body is as Config.Expect wants it; false when nothing was expected
 	ExpectAsked bool
 }
+
+// ResponseField is one field line of a response, its name in lower case.
+type ResponseField struct{ Name, Value string }
 
 // Hop is one request of a check and what came back.
 type Hop struct {
@@ -116,5 +133,6 @@ type DNSInfo struct {
 func (r *Result) Clone() *Result {
 	c := *r
 	c.Hops, c.Tries = slices.Clone(r.Hops), slices.Clone(r.Tries)
+	c.Headers, c.Body = slices.Clone(r.Headers), bytes.Clone(r.Body)
 	return &c
 }

@@ -18,7 +18,8 @@ var meaning = []string{
 	"retries", "retry-on", "retry-max-wait",
 	"resolver", "resolve", "ipv4", "ipv6", "source", "insecure",
 	"match-code", "match-hop-code", "match-error", "filter-code", "filter-error",
-	"expect", "expect-not", "expect-regexp", "fail-unexpected", "fail-on", "hops", "lab",
+	"expect", "expect-not", "expect-regexp", "fail-unexpected",
+	"response-header", "title", "hash", "response-body", "fail-on", "hops", "lab",
 }
 
 // secret are those of them whose texts are not to lie about in a file.

@@ -51,6 +51,10 @@ type scanOptions struct {
 	expect         engine.Expect
 	failUnexpected bool
 
+	title, responseBody bool
+	responseHeaders     []string
+	hash                string
+
 	lab bool
 }
 
@@ -126,8 +130,15 @@ func (o *scanOptions) expects() bool {
 
 // needsContent names the flag that looks at the body; "" for none.
 func (o *scanOptions) needsContent() string {
-	if o.expects() {
+	switch {
+	case o.expects():
 		return "--expect"
+	case o.title:
+		return "--title"
+	case o.hash != "":
+		return "--hash"
+	case o.responseBody:
+		return "--response-body"
 	}
 	return ""
 }
@@ -165,6 +176,10 @@ func (o *scanOptions) config() engine.Config {
 		BodyLimit:       orNone(o.bodyLimit),
 		Expect:          o.expect,
 		FailUnexpected:  o.failUnexpected,
+		ResponseHeaders: o.responseHeaders,
+		Title:           o.title,
+		BodySHA256:      o.hash == "sha256",
+		KeepBody:        o.responseBody,
 		Timeout:         o.timeout,
 		ResolveTimeout:  o.resolveTimeout,
 		ConnectTimeout:  o.connectTimeout,

@@ -144,6 +144,10 @@ func (o *scanOptions) contentFlags(f *pflag.FlagSet) {
 	add(f, &o.expect.Not, "expect-not", "", "TEXT", parseText, "likewise, but TEXT is not to be there")
 	add(f, &o.expect.Regexp, "expect-regexp", "", "PATTERN", parseRegexp, "likewise, but PATTERN, in RE2 syntax, is to match; (?i) in front ignores case")
 	f.BoolVar(&o.failUnexpected, "fail-unexpected", false, "what is not as expected has failed: receive.expect_not_found")
+	f.BoolVar(&o.title, "title", false, "keep the title of an HTML page: title")
+	add(f, &o.responseHeaders, "response-header", "", "NAME", parseFieldName, "keep this field of the last response: headers")
+	set(f, &o.hash, "hash", "", "KIND", "", oneOf("sha256"), "keep the hash of the body that was read: body_sha256, beside body_complete")
+	f.BoolVar(&o.responseBody, "response-body", false, "keep the body that was read: body, or body_base64 when it is no text")
 }
 
 func (o *scanOptions) resultFlags(f *pflag.FlagSet) {

@@ -76,6 +76,8 @@ var pages = origin.Mux{
 	"/lost":     origin.Respond(307, ""),
 	"/hang":     origin.Hang,
 	"/once":     hangOnce(),
+	"/page":     origin.Respond(200, "<title>A  &amp; B</title>é", "Content-Type: text/html", "Set-Cookie: a=1", "Set-Cookie: b=2"),
+	"/octets":   origin.Respond(200, "\xff\x00"),
 	"/gzip":     origin.Respond(200, packed("hello, world\n"), "Content-Encoding: gzip"),
 	"/evil":     origin.Respond(200, "x", "Server: \x1b]0;owned\a\u202e"),
 }

@@ -239,6 +239,13 @@ func parseHeader(s string) (engine.HeaderField, error) {
 	return engine.HeaderField{Name: name, Value: strings.Trim(content, " \t")}, nil
 }
 
+func parseFieldName(s string) (string, error) {
+	if !isToken(s) {
+		return "", errors.New("give the name of a field alone, such as Content-Language")
+	}
+	return s, nil
+}
+
 func parseMethod(s string) (string, error) {
 	if !isToken(s) {
 		return "", errors.New("give a request method, such as GET or HEAD")

@@ -42,7 +42,9 @@ func fullScan(n int64, text string) *engine.Result {
 		N: n, Part: 3, Input: text, Start: start, URL: "http://a.test/", FinalURL: last,
 		Method: "GET", Scheme: "https", Host: "b.test", Port: 443, Path: "/" + text,
 		HostIP: netip.MustParseAddr("2001:db8::7"), StatusCode: 301,
-		ContentType: text + "!", ContentEncoding: text + "_", ContentLength: 5, WebServer: text + "/1", Location: text + "?",
+		ContentType: text + "!", ContentEncoding: text + "_", ContentLength: 5, WebServer: text + "/1", Title: text + "#",
+		Headers:    []engine.ResponseField{{Name: "x-a", Value: text}, {Name: "x-a", Value: text}},
+		BodySHA256: "e3b0", Body: []byte(text), Location: text + "?",
 		LocationRaw: text, RedirectNote: text + "-", MovedTo: text + "/",
 		Redirects: 1, Failed: true,
 		Err: &engine.Error{

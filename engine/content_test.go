@@ -80,6 +80,8 @@ func TestNothingExpectedIsNothingSaid(t *testing.T) {
 func TestTheLastResponseIsToBeAsExpected(t *testing.T) {
 	pages := origin.Mux{
 		"/moved": origin.Respond(302, "moon", "Location: /"),
+		"/found": origin.Respond(302, "world", "Location: /moon"),
+		"/moon":  origin.Respond(200, "moon"),
 		"/lost":  origin.Respond(302, "moon"),
 		"/away":  origin.Respond(302, "moon", "Location: http://127.0.0.1:1/"),
 		"/":      origin.Respond(200, "world"),
@@ -94,6 +96,7 @@ func TestTheLastResponseIsToBeAsExpected(t *testing.T) {
 		found  bool
 	}{
 		{"/moved", KindReceiveExpectNotFound, 200, false},
+		{"/found", KindNone, 200, true},
 		{"/lost", KindRedirectMissingLocation, 302, true},
 		{"/away", KindRedirectBlockedPort, 302, true},
 		{"/cut", KindReceiveBodyTruncated, 200, true},

@@ -145,18 +145,21 @@ func TestWhatMayHaveBeenActedUponIsNotSentAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer release()
-	e := retrying(t, Config{Method: "POST", Retries: 2,
-		RetryOn: func(*Result) bool { return true }}, time.Microsecond)
 	base := "http://" + srv.Addr().String()
-	got, err := collect(t, e, t.Context(),
-		targets(base+"/reset", base+"/500", base+"/503", refused.String(),
-			base+"/done"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for n, tries := range []int{1: 0, 0, 2, 2, 0} {
-		if n > 0 && len(got[int64(n)].Tries) != tries {
-			t.Errorf("input %d: tries %+v, want %d", n, got[int64(n)].Tries, tries)
+	// A body that is not as expected changes nothing of what the status says.
+	for _, wanted := range []Expect{{}, {Texts: []string{"x"}}} {
+		e := retrying(t, Config{Method: "POST", Retries: 2, Expect: wanted, FailUnexpected: true,
+			RetryOn: func(*Result) bool { return true }}, time.Microsecond)
+		got, err := collect(t, e, t.Context(),
+			targets(base+"/reset", base+"/500", base+"/503", refused.String(),
+				base+"/done"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for n, tries := range []int{1: 0, 0, 2, 2, 0} {
+			if n > 0 && len(got[int64(n)].Tries) != tries {
+				t.Errorf("input %d: tries %+v, want %d", n, got[int64(n)].Tries, tries)
+			}
 		}
 	}
 }

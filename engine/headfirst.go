@@ -12,8 +12,8 @@ func (c *Config) refuseHeadFirst() error {
 	case !c.HeadFirst:
 	case c.Method != "GET" && c.Method != "HEAD":
 		return errors.New("engine: Method must be GET or HEAD with HeadFirst, or empty")
-	case len(c.Expect) > 0:
-		return errors.New("engine: Expect needs a body, which the answer to a HEAD of HeadFirst has not")
+	case c.Expect.any() || c.Title || c.BodySHA256 || c.KeepBody:
+		return errors.New("engine: Expect (like Title, BodySHA256 and KeepBody) needs a body, which the answer to a HEAD of HeadFirst has not")
 	}
 	return nil
 }

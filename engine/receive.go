@@ -322,7 +322,7 @@ func (c *check) release(err *Error) {
 	case conn.tls != nil && c.unstamped:
 		// What TLS has read ahead is in no socket's queue: only the stamps would tell that it is old.
 		c.spent = append(c.spent, conn)
-	case err == nil && c.body.reusable && c.hop.Anomalies == 0 && c.engine.cfg.MaxIdle > 0:
+	case err == nil && c.body.reusable && c.hop.Anomalies&^UnaskedCoding == 0 && c.engine.cfg.MaxIdle > 0:
 		c.engine.pool.put(conn)
 	default:
 		c.spent = append(c.spent, conn)

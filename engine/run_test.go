@@ -326,7 +326,8 @@ func TestNewRefusesWhatCannotBeSent(t *testing.T) {
 		{"HeadTimeout", Config{HeadTimeout: -1}}, {"IdleTimeout", Config{IdleTimeout: -1}},
 		{"RetryMaxWait", Config{RetryMaxWait: -1}},
 		{"Method", Config{HeadFirst: true, Method: "POST"}},
-		{"Expect", Config{HeadFirst: true, Expect: []byte("x")}},
+		{"Expect", Config{HeadFirst: true, Expect: Expect{Texts: []string{"x"}}}},
+		{"Expect", Config{HeadFirst: true, Title: true}},
 		{"Source", Config{Source: netip.MustParseAddr("192.0.2.1")}},
 		{"ResolverConfig", Config{ResolverConfig: resolver.Config{
 			Servers: resolver.At(netip.MustParseAddrPort("127.0.0.1:53")), Source: netip.IPv6Loopback()}}},

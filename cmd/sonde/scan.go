@@ -104,9 +104,9 @@ func (o *scanOptions) check() error {
 	case o.headFirst && o.method != "GET" && o.method != "HEAD":
 		return usageError("--head-first sends HEAD and then GET, and -X asks for %s; "+
 			"leave out one of them", o.method)
-	case o.headFirst && o.expect != "":
-		return usageError("--expect looks into the body, and --head-first sends HEAD, whose answer " +
-			"has none; leave out one of them")
+	case o.headFirst && o.needsContent() != "":
+		return usageError("%s looks at the body, and --head-first sends HEAD, whose answer has none; "+
+			"leave out one of them", o.needsContent())
 	case o.needsContent() != "" && (o.bodyLimit == 0 || o.method == "HEAD"):
 		return usageError("%s looks at the body, and none is read with --method HEAD or --body-limit 0; leave out one of them", o.needsContent())
 	case o.failUnexpected && !o.expects():

@@ -84,7 +84,7 @@ func (c *check) begin(ctx context.Context, j job) {
 	clear(c.res.Hops) // what they point to is the last record's
 	clear(c.sent)
 	hops := c.res.Hops[:0]
-	c.res = Result{N: j.target.N, Input: j.target.Input, Part: j.target.Part, Start: time.Now(), Hops: hops,
+	c.res = Result{N: j.target.N, Input: j.target.Input, Part: j.target.Part, Value: j.target.Value, Start: time.Now(), Hops: hops,
 		ContentLength: -1,
 		Timings:       notReached(), Anomalies: j.anomalies, Attempts: j.attempts, Tries: j.tries}
 	c.ctx, c.job = ctx, j

@@ -16,6 +16,7 @@ import (
 type NameResult struct {
 	N     int64
 	Input string
+	Value any // of the Target
 	Start time.Time
 	// Answer holds what is known, after a failure too. Its slices are shared with the resolver's cache.
 	resolver.Answer
@@ -141,7 +142,7 @@ func (r *nameRun) one(res *NameResult, t Target) {
 // lookUp fills in the result. What this machine was short of is waited for, as long as a check may take, and is no time of the look-up.
 func (r *nameRun) lookUp(res *NameResult, t Target) {
 	e := r.engine
-	*res = NameResult{N: t.N, Input: t.Input, Start: time.Now()}
+	*res = NameResult{N: t.N, Input: t.Input, Value: t.Value, Start: time.Now()}
 	name, fail := nameOf(t.Input)
 	if fail != nil {
 		res.Failed, res.Err, res.Total = true, fail, time.Since(res.Start)

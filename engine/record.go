@@ -127,7 +127,7 @@ func (w *record) bool(name string, v bool) {
 // str writes a string, text one that is absent when empty.
 func (w *record) str(name, v string) {
 	w.key(name)
-	w.b = appendString(w.b, v)
+	w.b = AppendString(w.b, v)
 }
 
 func (w *record) text(name, v string) {
@@ -282,7 +282,7 @@ func (w *record) anomalies(a Anomaly) {
 		if w.b[len(w.b)-1] != '[' {
 			w.b = append(w.b, ',')
 		}
-		w.b = appendString(w.b, name)
+		w.b = AppendString(w.b, name)
 	}
 	w.b = append(w.b, ']')
 }
@@ -354,7 +354,7 @@ func (w *record) server(s resolver.Server) {
 func (w *record) names(key string, list []string) {
 	for i, name := range list {
 		w.item(key, i)
-		w.b = appendString(w.b, name)
+		w.b = AppendString(w.b, name)
 	}
 	w.close(len(list))
 }
@@ -424,10 +424,11 @@ func (w *record) rcode(code int) {
 	w.b = append(w.b, '"')
 }
 
-// appendString appends s as a JSON string. Every control character (C0, DEL, C1) is escaped, the two line
-// separators that JavaScript once took for line ends, and characters that cannot be seen, such as those that
-// turn a text around: a record may be read on a terminal. Each octet that is no UTF-8 becomes the replacement character.
-func appendString[T string | []byte](dst []byte, s T) []byte {
+// AppendString appends s to dst as a JSON string, as it stands in a record, and returns the extended
+// slice. Every control character (C0, DEL, C1) is escaped, the two line separators that JavaScript
+// once took for line ends, and characters that cannot be seen, such as those that turn a text around:
+// a record may be read on a terminal. Each octet that is no UTF-8 becomes the replacement character.
+func AppendString[T string | []byte](dst []byte, s T) []byte {
 	dst = append(dst, '"')
 	start := 0
 	for i := 0; i < len(s); {

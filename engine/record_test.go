@@ -417,7 +417,7 @@ func TestStringsAreEscapedForAnyReader(t *testing.T) {
 		{"\xc0\x80", `"\ufffd\ufffd"`},
 		{"\xc2\x85\x85", `"\u0085\ufffd"`},
 	} {
-		if got := string(appendString(nil, c.in)); got != c.want {
+		if got := string(AppendString(nil, c.in)); got != c.want {
 			t.Errorf("%q: %s, want %s", c.in, got, c.want)
 		}
 	}
@@ -434,7 +434,7 @@ func roundTrips(t testing.TB, s string) {
 	if err := json.Unmarshal(reference, &want); err != nil {
 		t.Fatal(err)
 	}
-	text := appendString(nil, s)
+	text := AppendString(nil, s)
 	if err := json.Unmarshal(text, &got); err != nil || got != want {
 		t.Errorf("%q is read as %q, %v, want %q", s, got, err, want)
 	}

@@ -20,6 +20,9 @@ type Target struct {
 	// Part says which of the URLs that Input stands for is checked, from 1 to [Bare.Parts]; 0 means the
 	// first. It is handed through to the Result.
 	Part int
+	// Value is the caller's own, of any kind. It is handed through to the Result untouched, and held
+	// until the check has ended.
+	Value any
 }
 
 // Result says what happened to one Target. A Result that Run hands to emit, with everything it
@@ -28,6 +31,7 @@ type Result struct {
 	N     int64
 	Input string
 	Part  int       // of the Target; 0 where it had none
+	Value any       // of the Target
 	Start time.Time // of the check, with a monotonic reading
 
 	URL      string // first URL, normalised; "" when the input is none
@@ -129,7 +133,7 @@ type DNSInfo struct {
 	Attempts int
 }
 
-// Clone returns a copy that shares nothing with the Engine.
+// Clone returns a copy that shares nothing with the Engine. Value is the same one.
 func (r *Result) Clone() *Result {
 	c := *r
 	c.Hops, c.Tries = slices.Clone(r.Hops), slices.Clone(r.Tries)

@@ -1,8 +1,11 @@
 package form
 
 import (
+	"math"
 	"slices"
 	"strings"
+
+	"github.com/sondeprobe/sonde/engine"
 )
 
 // Kind is one of the forms.
@@ -15,7 +18,7 @@ const (
 	Text              // aligned columns for people
 )
 
-// maxColumns is more than a schema has keys, for the cells of a record lie on the stack.
+// maxColumns is at least what a schema has of keys, for the cells of a record lie on the stack.
 const maxColumns = 80
 
 // Form is how records are written. The zero value writes them whole, as JSON Lines. Its methods may
@@ -32,6 +35,7 @@ type Form struct {
 // column is one column of a line.
 type column struct {
 	name string
+	key  []byte // name as a JSON string
 	or   string // a key that comes after name in the record, and takes its place where it is there
 	// What follows is for text.
 	width      int    // as in key, with the unit
@@ -60,6 +64,7 @@ func New(kind Kind, list string, schema Schema, color bool) (*Form, error) {
 	}
 	for i, c := range columns {
 		k := schema.key(c.name)
+		c.key = engine.AppendString(nil, c.name)
 		c.width = k.width
 		if c.width > 0 {
 			c.width += len(c.unit)
@@ -81,19 +86,29 @@ func New(kind Kind, list string, schema Schema, color bool) (*Form, error) {
 
 // look has the value of the key go to the column.
 func (f *Form) look(k *key, column int) {
-	f.want = addNode(f.want, k.name, node{column: column, paint: k.paint})
-	f.wanted++
+	quoted := engine.AppendString(nil, k.name)
+	name := string(quoted[1 : len(quoted)-1]) // as it stands in a record
+	leaf := node{column: column, paint: k.paint}
+	path := strings.Split(name, ".")
+	f.want = addNode(f.want, path, leaf)
+	if !isMeta(k.name) {
+		f.wanted++
+		return
+	}
+	f.wanted = math.MaxInt / 2 // a key of the list may be there twice: all is read, to the end
+	if len(path) > 2 {         // or the name of one column, with dots in it
+		f.want = addNode(f.want, []string{metaKey, strings.Join(path[1:], ".")}, leaf)
+	}
 }
 
-func addNode(nodes []node, path string, leaf node) []node {
-	first, rest, nested := strings.Cut(path, ".")
-	i := slices.IndexFunc(nodes, func(n node) bool { return n.key == first })
+func addNode(nodes []node, path []string, leaf node) []node {
+	i := slices.IndexFunc(nodes, func(n node) bool { return n.key == path[0] })
 	if i < 0 {
 		i = len(nodes)
-		nodes = append(nodes, node{key: first, column: -1})
+		nodes = append(nodes, node{key: path[0], column: -1})
 	}
-	if nested {
-		nodes[i].inside = addNode(nodes[i].inside, rest, leaf)
+	if len(path) > 1 {
+		nodes[i].inside = addNode(nodes[i].inside, path[1:], leaf)
 	} else {
 		nodes[i].column, nodes[i].paint = leaf.column, leaf.paint
 	}
@@ -113,7 +128,7 @@ func (f *Form) AppendHeader(dst []byte) []byte {
 		if i > 0 {
 			dst = append(dst, ',')
 		}
-		dst = append(dst, f.columns[i].name...)
+		dst = appendCell(dst, f.columns[i].key)
 	}
 	return append(dst, '\r', '\n')
 }
@@ -151,9 +166,8 @@ func (f *Form) appendJSON(dst, record []byte, cells []cell) []byte {
 		if dst[len(dst)-1] != '{' {
 			dst = append(dst, ',')
 		}
-		dst = append(dst, '"')
-		dst = append(dst, f.columns[i].name...)
-		dst = append(dst, '"', ':')
+		dst = append(dst, f.columns[i].key...)
+		dst = append(dst, ':')
 		dst = append(dst, c.of(record)...)
 	}
 	return append(dst, '}', '\n')

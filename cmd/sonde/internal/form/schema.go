@@ -11,7 +11,22 @@ import (
 type Schema struct {
 	keys      []key
 	csv, text []column
+	meta      bool // records have what their rows carry: any keys, inside metaKey
 }
+
+// metaKey is the key of what a row of the list carries into its record. It is the last key.
+const metaKey = "meta"
+
+// WithMeta returns the schema of records that have what their rows carry. Whatever is inside is a
+// field: "meta.price". In CSV it is a column at the end where the user names none.
+func (s Schema) WithMeta() Schema {
+	s.meta = true
+	s.csv = append(slices.Clip(s.csv), column{name: metaKey})
+	return s
+}
+
+// isMeta reports whether a name is that of what the rows carry, or of a part of it.
+func isMeta(name string) bool { return name == metaKey || strings.HasPrefix(name, metaKey+".") }
 
 // key is a key that a record can have.
 type key struct {
@@ -176,11 +191,18 @@ func (s *Schema) parse(list string) (columns []column, err error) {
 		}
 		columns = append(columns, column{name: name})
 	}
+	if len(columns) > maxColumns {
+		return nil, fmt.Errorf("%d fields are more than the %d that a line can have; name fewer, or meta as a whole",
+			len(columns), maxColumns)
+	}
 	return columns, nil
 }
 
 // key returns the key with the name, or nil.
 func (s *Schema) key(name string) *key {
+	if s.meta && isMeta(name) {
+		return &key{name, -24, plain}
+	}
 	for i := range s.keys {
 		if s.keys[i].name == name {
 			return &s.keys[i]
@@ -203,6 +225,9 @@ func (s *Schema) unknown(name string) error {
 			return fmt.Errorf("field %q is inside %s, which is written as a whole only; name %q",
 				name, whole, whole)
 		}
+	}
+	if isMeta(name) {
+		return fmt.Errorf("field %q is there with --meta only; give that as well", name)
 	}
 	if near := s.nearest(name); near != "" {
 		return fmt.Errorf("unknown field %q; did you mean %q?", name, near)

@@ -237,7 +237,7 @@ func (w *record) headers(fields []ResponseField) {
 			w.key(fields[i].Name)
 			w.b = append(w.b, '[')
 		}
-		w.b = appendString(w.b, fields[i].Value)
+		w.b = AppendString(w.b, fields[i].Value)
 	}
 	w.b = append(w.b, ']', '}')
 }
@@ -248,7 +248,7 @@ func (w *record) body(body []byte) {
 	case body == nil:
 	case utf8.Valid(body):
 		w.key("body")
-		w.b = appendString(w.b, body)
+		w.b = AppendString(w.b, body)
 	default:
 		w.key("body_base64")
 		w.b = append(w.b, '"')

@@ -35,6 +35,10 @@ type bulkOptions struct {
 	args  []string       // the command line, as it was typed
 	given *pflag.FlagSet // what it says
 
+	input  input.Kind
+	column string
+	meta   bool
+
 	output            string
 	resume, overwrite bool
 	format, fields    string
@@ -63,7 +67,8 @@ type bulk struct {
 	seen     *input.Seen           // the targets that were read; nil where they may repeat
 	list     *input.List           // nil when the lab's list is read
 	fromPipe bool                  // the list comes from standard input
-	lines    func(halt <-chan struct{}) iter.Seq[string]
+	rows     func(halt <-chan struct{}) iter.Seq[input.Row]
+	refuse   func(n int64, row input.Row) // takes a row that is no input
 	eng      *engine.Engine
 	limit    int // of what is in flight
 	tally    *progress.Tally
@@ -125,14 +130,17 @@ func (s *bulk) startEngine(cfg engine.Config) (err error) {
 
 // openList opens the inputs.
 func (s *bulk) openList(names []string, hint func(error) string) error {
-	list, err := input.Open(names, s.std.in)
+	list, err := input.Open(names, s.std.in, s.opt.inputFormat())
+	if format, ok := errors.AsType[*input.FormatError](err); ok {
+		return usageError("%s", format)
+	}
 	if err != nil {
 		if _, told := errors.AsType[input.NoListError](err); told {
 			return runtimeError("%s", err)
 		}
 		return runtimeError("%s; %s", err, remedy(err, s.opt.concurrency, hint(err)))
 	}
-	s.list, s.lines, s.fromPipe = list, list.Lines, slices.Contains(names, input.Stdin)
+	s.list, s.rows, s.fromPipe = list, list.Rows, slices.Contains(names, input.Stdin)
 	return nil
 }
 
@@ -170,21 +178,29 @@ func (s *bulk) unit() string {
 	return ""
 }
 
-// targets numbers the lines and their parts, and gives out those that are to be worked on.
+// targets numbers the inputs and their parts, and gives out those that are to be worked on. A row with a fault has its
+// record from here.
 func (s *bulk) targets() iter.Seq[engine.Target] {
 	return func(yield func(engine.Target) bool) {
-		lines := s.journal.Lines(s.lines(s.halt), s.opt.shard.has, s.listEnded)
+		rows := s.journal.Rows(s.rows(s.halt), s.opt.shard.has, s.listEnded)
 		if seed := s.opt.shuffle; seed != nil {
 			s.shuffle = input.NewShuffle(*seed)
-			lines = s.shuffle.Lines(lines, s.halted.Load)
+			rows = s.shuffle.Rows(rows, s.halted.Load)
 		}
-		for number, line := range lines {
-			t := engine.Target{N: number, Input: line}
+		for number, row := range rows {
+			t := engine.Target{N: number, Input: row.Input}
 			if s.parts != nil {
 				t.N, t.Part = s.journal.Place(number)
-				if t.Part == 1 && s.parts(line) == 1 {
+				if t.Part == 1 && s.journal.PartsOf(row) == 1 {
 					t.Part = 0
 				}
+			}
+			if row.Fault != "" {
+				s.refuse(t.N, row)
+				continue
+			}
+			if row.Meta != "" {
+				t.Value = meta(row.Meta)
 			}
 			if !yield(t) {
 				return

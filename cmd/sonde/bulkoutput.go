@@ -12,6 +12,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/sondeprobe/sonde/cmd/sonde/internal/form"
+	"github.com/sondeprobe/sonde/cmd/sonde/internal/input"
 	"github.com/sondeprobe/sonde/cmd/sonde/internal/journal"
 	"github.com/sondeprobe/sonde/cmd/sonde/internal/output"
 	"github.com/sondeprobe/sonde/cmd/sonde/internal/progress"
@@ -22,6 +23,10 @@ import (
 func (o *bulkOptions) check() error {
 	toFile := o.output != output.Stdout
 	switch {
+	case o.column != "" && o.input != input.CSV:
+		return usageError("--column is about CSV; give --input-format csv as well")
+	case o.meta && o.input == input.Lines:
+		return usageError("--meta needs --input-format csv or jsonl: a line has nothing but its URL")
 	case o.resume && o.overwrite:
 		return usageError("--resume keeps what %s holds and --overwrite empties it; give one of them",
 			o.output)
@@ -35,6 +40,9 @@ func (o *bulkOptions) check() error {
 func (s *bulk) chooseForm(schema form.Schema) (err error) {
 	kind := map[string]form.Kind{"jsonl": form.JSONL, "csv": form.CSV,
 		"text": form.Text}[s.opt.format]
+	if s.opt.meta {
+		schema = schema.WithMeta()
+	}
 	s.form, err = form.New(kind, s.opt.fields, schema, s.isColored())
 	if err != nil {
 		return usageError("--fields: %s", err)

@@ -87,7 +87,7 @@ func (s *bulk) finish(runErr, outErr error) error {
 		partial = s.reason()
 	}
 	sum := s.summary(partial)
-	if s.opt.quiet && sum.Account.Read == 0 && !s.broken() {
+	if s.opt.quiet && sum.Account.Read == 0 && !s.broken() && s.listError() == nil {
 		s.meter.Printf("sonde: 0 inputs%s", s.leftAlone())
 	}
 	if !s.opt.quiet {
@@ -117,6 +117,14 @@ func (s *bulk) reason() string {
 	return "interrupted"
 }
 
+// listError returns what ended the list early, unless the run did.
+func (s *bulk) listError() error {
+	if s.list == nil || s.broken() {
+		return nil
+	}
+	return s.list.Err()
+}
+
 func (s *bulk) verdict(runErr, outErr error) error {
 	account := s.account()
 	cause, interrupted := context.Cause(s.ctx), s.draining.Load()
@@ -126,10 +134,7 @@ func (s *bulk) verdict(runErr, outErr error) error {
 			runErr = nil
 		}
 	}
-	var listErr error
-	if s.list != nil && !s.broken() {
-		listErr = s.list.Err()
-	}
+	listErr := s.listError()
 	switch {
 	case errors.Is(outErr, output.ErrMoved):
 		return runtimeError("cannot write to %s: %s; begin again with a file that stays where it is", s.where(), outErr)

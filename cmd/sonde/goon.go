@@ -12,6 +12,7 @@ import (
 // meaning are the flags that change what a record says, or which lines have one. A run goes on only
 // with the same ones.
 var meaning = []string{
+	"input-format", "column", "meta",
 	"format", "fields", "shard", "dry-run", "bare", "ports", "cidr", "dedupe",
 	"method", "head-first", "header", "user-agent", "max-redirects", "no-follow", "no-cookies", "body-limit", "compressed",
 	"timeout", "resolve-timeout", "connect-timeout", "tls-timeout", "head-timeout",

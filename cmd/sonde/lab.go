@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/sondeprobe/sonde/cmd/sonde/internal/input"
 	"github.com/sondeprobe/sonde/cmd/sonde/internal/lab"
 	"github.com/sondeprobe/sonde/cmd/sonde/internal/output"
 	"github.com/sondeprobe/sonde/engine"
@@ -94,20 +95,20 @@ func (s *scanRun) useLab(cfg *engine.Config) (closeLab func(), err error) {
 	cfg.RootCAs = l.Roots
 	cfg.ResolverConfig.Servers = resolver.At(l.DNS)
 	if s.list == nil {
-		s.lines = labLines
+		s.rows = labRows
 	}
 	return func() { l.Close() }, nil
 }
 
-func labLines(halt <-chan struct{}) iter.Seq[string] {
-	return func(yield func(string) bool) {
+func labRows(halt <-chan struct{}) iter.Seq[input.Row] {
+	return func(yield func(input.Row) bool) {
 		for _, page := range lab.Pages() {
 			select {
 			case <-halt:
 				return
 			default:
 			}
-			if !page.Endless && !yield(page.URL) {
+			if !page.Endless && !yield(input.Row{Input: page.URL}) {
 				return
 			}
 		}

@@ -36,7 +36,7 @@ func newResolve(std streams, args []string) *cobra.Command {
 		Long: `Resolve looks every NAME up in DNS, and writes one JSON record for each, as it is finished, to standard
 output. Without a NAME, or where it is -, it reads a list from standard input: a line is a name, or
 anything that scan takes, of which the host counts. Blank lines and lines that begin with # are no
-inputs, and the list may be packed with gzip or zstd.
+inputs, and the list may be packed with gzip or zstd, or be CSV or JSON Lines, as for scan.
 
 A and AAAA are asked for together, unless -4 or -6 says otherwise. Answers are kept for their TTL, so
 that a name that comes again is not asked for again.
@@ -63,6 +63,7 @@ SIGTERM or SIGHUP: the first finishes the look-ups that are in flight, the secon
 
 func (o *resolveOptions) flags() []flagGroup {
 	return []flagGroup{
+		group("Input", o.inputFlags),
 		group("Output", o.outputFlags),
 		group("Look-ups", func(f *pflag.FlagSet) {
 			set(f, &o.concurrency, "concurrency", "c", "N", "1000", parseInt(1, 1_000_000, "1000"), "look-ups in flight at most; fewer while this machine does not keep up")
@@ -86,6 +87,9 @@ func (o *resolveOptions) check() error {
 	}
 	if o.source.IsValid() && !isOurs(o.source) {
 		return usageError("--source %s is no address of this machine; give one that is", o.source)
+	}
+	if o.input != input.Lines && len(o.files) > 0 && o.files[0] != input.Stdin {
+		return usageError("--input-format is about a list on standard input; leave out the names, or --input-format")
 	}
 	if slices.Contains(o.files, input.Stdin) && len(o.files) > 1 {
 		return usageError("- is the whole list; give names, or - alone")
@@ -138,6 +142,7 @@ func resolve(opt *resolveOptions, std streams) error {
 		return err
 	}
 	s := &resolveRun{opt: opt, bulk: bulk{opt: &opt.bulkOptions, std: std, name: "resolve", did: "looked up", each: "look-ups"}}
+	s.refuse = s.refuseRow
 	s.begin(progress.Names)
 	defer s.close()
 	if err := errors.Join(s.chooseForm(form.Resolve), s.openInput()); err != nil {
@@ -165,21 +170,21 @@ func (s *resolveRun) openInput() error {
 	case len(names) == 0 || names[0] == input.Stdin:
 		return s.openList([]string{input.Stdin}, func(error) string { return "pipe a list to standard input" })
 	default:
-		s.lines = func(halt <-chan struct{}) iter.Seq[string] { return until(halt, names) }
+		s.rows = func(halt <-chan struct{}) iter.Seq[input.Row] { return until(halt, names) }
 		return nil
 	}
 }
 
-// until returns the lines, as long as halt is open.
-func until(halt <-chan struct{}, lines []string) iter.Seq[string] {
-	return func(yield func(string) bool) {
-		for _, line := range lines {
+// until returns the names, as long as halt is open.
+func until(halt <-chan struct{}, names []string) iter.Seq[input.Row] {
+	return func(yield func(input.Row) bool) {
+		for _, name := range names {
 			select {
 			case <-halt:
 				return
 			default:
 			}
-			if !yield(line) {
+			if !yield(input.Row{Input: name}) {
 				return
 			}
 		}
@@ -196,5 +201,10 @@ func (s *resolveRun) emit(r *engine.NameResult) {
 	if r.Failed && s.opt.failOn == "errors" {
 		s.match()
 	}
-	s.write(r.AppendJSON)
+	s.write(func(dst []byte) []byte { return appendMeta(r.AppendJSON(dst), r.Value) })
+}
+
+// refuseRow writes the record of a row from which no name can be taken.
+func (s *resolveRun) refuseRow(n int64, row input.Row) {
+	s.emit(&engine.NameResult{N: n, Input: row.Input, Start: time.Now(), Failed: true, Err: faultOf(row)})
 }

@@ -72,6 +72,12 @@ scheme: http, when it is not given; with --cidr, also a range of addresses. With
 --ports a line has several records, each with a part. Blank lines and lines that begin with # are no
 inputs. Files may be packed with gzip or zstd.
 
+With --input-format csv an input is a row, and its URL the cell in the column named url, or in that of
+--column. The first row is a header when the column is known by its name, or when its cell in that
+column has no dot, colon or slash; a header is no input, nor is a row whose cell is blank. With
+--input-format jsonl each line is a JSON object with "url", or a string. A row without a URL has a
+record that says so.
+
 Exit status: 0 every input was checked; 1 the scan broke off, and what was written is valid;
 2 the command line is wrong; 3 --fail-on matched; 130 interrupted, by Ctrl-C, SIGTERM or SIGHUP:
 the first finishes the checks that are in flight, the second stops at once.`,

@@ -7,6 +7,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/term"
 
@@ -29,6 +30,7 @@ func scan(opt *scanOptions, std streams) error {
 		return err
 	}
 	s := &scanRun{opt: opt, bulk: bulk{opt: &opt.bulkOptions, std: std, name: "scan", did: "checked", each: "checks"}}
+	s.refuse = s.refuseRow
 	s.begin(progress.Checks)
 	defer s.close()
 
@@ -90,17 +92,18 @@ func (s *scanRun) openInput() error {
 
 // takeApart puts its addresses in the place of a line that is a range, one by one as they are asked for.
 func (s *scanRun) takeApart() {
-	lines := s.lines
+	rows := s.rows
 	s.ranges = true
-	s.lines = func(halt <-chan struct{}) iter.Seq[string] {
-		return func(yield func(string) bool) {
-			for line := range lines(halt) {
-				addresses := engine.Addresses(line)
-				if addresses == nil {
-					addresses = slices.Values([]string{line})
+	s.rows = func(halt <-chan struct{}) iter.Seq[input.Row] {
+		return func(yield func(input.Row) bool) {
+			for row := range rows(halt) {
+				addresses := engine.Addresses(row.Input)
+				if addresses == nil || row.Fault != "" {
+					addresses = slices.Values([]string{row.Input})
 				}
 				for address := range addresses {
-					if s.halted.Load() || !yield(address) {
+					row.Input = address
+					if s.halted.Load() || !yield(row) {
 						return
 					}
 				}
@@ -146,14 +149,26 @@ func (s *scanRun) emit(r *engine.Result) {
 		return
 	}
 	s.write(func(dst []byte) []byte {
-		return r.AppendJSON(dst, engine.RecordOptions{Hops: s.opt.hops})
+		return appendMeta(r.AppendJSON(dst, engine.RecordOptions{Hops: s.opt.hops}), r.Value)
 	})
+}
+
+// refuseRow writes the record of a row from which no URL can be taken.
+func (s *scanRun) refuseRow(n int64, row input.Row) {
+	r := &engine.Result{N: n, Input: row.Input, Failed: true, Err: faultOf(row)}
+	if !s.opt.dryRun {
+		r.Start = time.Now()
+		for p := range r.Timings.Phases {
+			r.Timings.Phases[p] = engine.NotReached
+		}
+	}
+	s.emit(r)
 }
 
 // dryRun reads the list to its end and asks the engine what each line means.
 func (s *scanRun) dryRun() {
 	for target := range s.targets() {
-		r := &engine.Result{N: target.N, Input: target.Input, Part: target.Part}
+		r := &engine.Result{N: target.N, Input: target.Input, Part: target.Part, Value: target.Value}
 		url, anomalies, err := s.eng.ParseTarget(target)
 		if err != nil {
 			r.Failed, r.Err = true, err

@@ -10,25 +10,26 @@ import (
 	"time"
 )
 
-// ahead is the number of lines that are read before they are asked for: enough for the reader and
+// ahead is the number of inputs that are read before they are asked for: enough for the reader and
 // the scan not to wait for each other, and no measure of memory.
 const ahead = 256
 
 // settled is the number of bytes of packed files from which on the bytes read are a measure of the
-// lines read: the lines lag behind by a buffer or two of 64 KiB.
+// rows read: the rows lag behind by a buffer or two of 64 KiB.
 const settled = 1 << 20
 
-// List is the input lines of files, in order. Lines may be called once.
+// List is the inputs of files, in order. Rows may be called once.
 type List struct {
-	files []file
+	files  []file
+	format Format
 
-	consumed atomic.Int64 // bytes of the files that the lines so far took; see Position
+	consumed atomic.Int64 // bytes of the files that the rows so far took; see Position
 	passed   int64        // of them in files read to their end; owned by the reading goroutine
-	read     atomic.Int64 // lines handed to the channel
-	ended    atomic.Bool  // the reading goroutine has no more lines
+	read     atomic.Int64 // rows handed to the channel
+	ended    atomic.Bool  // the reading goroutine has no more rows
 
 	stop    chan struct{} // closed by Close
-	lines   chan string   // closed by the reading goroutine
+	rows    chan Row      // closed by the reading goroutine
 	stopped sync.Once
 	started bool
 
@@ -36,15 +37,16 @@ type List struct {
 	current *os.File // being read; guarded by mu, so that Close can interrupt it
 	plain   bool     // current is a regular file: its reads come back by themselves
 
-	err error // of the reading goroutine; valid when lines is closed
+	err error // of the reading goroutine; valid when rows is closed
 }
 
 // Open makes sure that every file can be read, before anything is done with the first. [Stdin]
-// stands for stdin. The error is a [*ReadError].
-func Open(names []string, stdin *os.File) (*List, error) {
-	l := &List{stop: make(chan struct{}), lines: make(chan string, ahead)}
+// stands for stdin. Of a regular file it also makes sure that its start is of the format. The error
+// is a [*ReadError] or a [*FormatError].
+func Open(names []string, stdin *os.File, format Format) (*List, error) {
+	l := &List{format: format, stop: make(chan struct{}), rows: make(chan Row, ahead)}
 	for _, name := range names {
-		f, err := openFile(name, stdin)
+		f, err := openFile(name, stdin, format)
 		if err != nil {
 			l.closeFiles()
 			return nil, err
@@ -73,48 +75,48 @@ func (l *List) Holds(info os.FileInfo) bool {
 }
 
 // IsEmpty reports whether all files are regular ones without an input. Of what cannot be read
-// before its turn, or turns out to be broken, that is not known. Ask it before Lines.
+// before its turn, or turns out to be broken, that is not known. Ask it before Rows.
 func (l *List) IsEmpty() bool {
 	for _, f := range l.files {
-		if !f.info.Mode().IsRegular() || f.open != nil || !isEmpty(f.name) {
+		if !f.info.Mode().IsRegular() || f.open != nil || !l.format.isEmpty(f.name) {
 			return false
 		}
 	}
 	return true
 }
 
-func isEmpty(name string) bool {
-	f, err := os.Open(name)
+func (f Format) isEmpty(name string) bool {
+	opened, err := os.Open(name)
 	if err != nil {
 		return false
 	}
-	defer f.Close()
-	text, free, err := decompress(f)
+	defer opened.Close()
+	text, free, err := decompress(opened)
 	if err != nil {
 		return false
 	}
 	if free != nil {
 		defer free()
 	}
-	_, err = NewScanner(text).Next()
+	_, err = f.read(text).Next()
 	return errors.Is(err, io.EOF)
 }
 
-// Lines yields the lines. It ends early when halt is closed, even while a file keeps the reader
+// Rows yields the inputs. It ends early when halt is closed, even while a file keeps the reader
 // waiting; after an end that was not early, Err tells whether there is no more to come.
-func (l *List) Lines(halt <-chan struct{}) iter.Seq[string] {
+func (l *List) Rows(halt <-chan struct{}) iter.Seq[Row] {
 	l.started = true
 	go l.readAll()
-	return func(yield func(string) bool) {
+	return func(yield func(Row) bool) {
 		for {
 			select {
-			case <-halt: // before a line that is there as well: select alone would toss a coin
+			case <-halt: // before a row that is there as well: select alone would toss a coin
 				return
 			default:
 			}
 			select {
-			case line, ok := <-l.lines:
-				if !ok || !yield(line) {
+			case row, ok := <-l.rows:
+				if !ok || !yield(row) {
 					return
 				}
 			case <-halt:
@@ -124,7 +126,7 @@ func (l *List) Lines(halt <-chan struct{}) iter.Seq[string] {
 	}
 }
 
-// Err returns the [*ReadError] that ended the list early; nil when all was read, or while it is
+// Err returns the [*ReadError] or [*FormatError] that ended the list early; nil when all was read, or while it is
 // still being read. Ask it before Close, which breaks off a read as well.
 func (l *List) Err() error {
 	if !l.ended.Load() {
@@ -133,10 +135,10 @@ func (l *List) Err() error {
 	return l.err
 }
 
-// Position says how far the reader is: lines read so far, the bytes that they took of the files, 0
+// Position says how far the reader is: inputs read so far, the bytes that they took of the files, 0
 // while that cannot be told, bytes in all, which is -1 when a file's size means nothing (a pipe, a
 // terminal), and whether there is no more to come.
-func (l *List) Position() (lines, consumed, total int64, ended bool) {
+func (l *List) Position() (rows, consumed, total int64, ended bool) {
 	for _, f := range l.files {
 		if !f.info.Mode().IsRegular() {
 			total = -1
@@ -162,12 +164,12 @@ func (l *List) Close() {
 	if stuck {
 		return
 	}
-	for range l.lines { // drained so that the reader is not kept from seeing stop, and closed at its end
+	for range l.rows { // drained so that the reader is not kept from seeing stop, and closed at its end
 	}
 }
 
 func (l *List) readAll() {
-	defer close(l.lines)
+	defer close(l.rows)
 	for _, f := range l.files {
 		if err := l.readFile(f); err != nil {
 			l.err = err
@@ -197,8 +199,8 @@ func (l *List) readFile(f file) error {
 	if err != nil {
 		return &ReadError{f.name, err}
 	}
-	s := NewScanner(text)
-	reached := func() int64 { return l.passed + s.Offset() }
+	rows := l.format.read(text)
+	reached := func() int64 { return l.passed + rows.Offset() }
 	if free != nil {
 		defer free()
 		reached = func() int64 {
@@ -208,7 +210,7 @@ func (l *List) readFile(f file) error {
 			return 0
 		}
 	}
-	err = l.send(f.name, s, reached)
+	err = l.send(f.name, rows, reached)
 	l.passed += raw.n
 	l.consumed.Store(l.passed)
 	return err
@@ -228,18 +230,18 @@ func (l *List) enter(r *os.File, plain bool) bool {
 	return true
 }
 
-// send reads the text to its end. reached is what consumed is after a line.
-func (l *List) send(name string, s *Scanner, reached func() int64) error {
+// send reads the text to its end. reached is what consumed is after a row.
+func (l *List) send(name string, from rows, reached func() int64) error {
 	for {
-		line, err := s.Next()
+		row, err := from.Next()
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err != nil {
-			return &ReadError{name, err}
+			return named(name, err)
 		}
 		select {
-		case l.lines <- line:
+		case l.rows <- row:
 			l.read.Add(1)
 			l.consumed.Store(reached())
 		case <-l.stop:

@@ -17,7 +17,7 @@ import (
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m, goleak.IgnoreCurrent()) } // the engine's pool has its own
 
 func gzipped(t *testing.T, texts ...string) []byte {
 	t.Helper()
@@ -53,7 +53,7 @@ func write(t *testing.T, name string, content []byte) string {
 
 func open(t *testing.T, names ...string) *List {
 	t.Helper()
-	l, err := Open(names, os.Stdin)
+	l, err := Open(names, os.Stdin, Format{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,7 +61,12 @@ func open(t *testing.T, names ...string) *List {
 	return l
 }
 
-func collect(l *List) []string { return slices.Collect(l.Lines(nil)) }
+func collect(l *List) (lines []string) {
+	for row := range l.Rows(nil) {
+		lines = append(lines, row.Input)
+	}
+	return lines
+}
 
 func TestFilesInOrder(t *testing.T) {
 	skippable := append([]byte{0x53, 0x2a, 0x4d, 0x18, 2, 0, 0, 0, 'x', 'y'}, zstandard(t, "f\n")...)
@@ -96,7 +101,7 @@ func TestPositionIsThatOfTheLines(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			l := open(t, tt.path)
-			for range l.Lines(nil) {
+			for range l.Rows(nil) {
 				read, consumed, total, ended := l.Position()
 				if ended {
 					break
@@ -117,10 +122,10 @@ func TestPositionIsThatOfTheLines(t *testing.T) {
 func TestOpenFailsAtOnce(t *testing.T) {
 	good := write(t, "good", []byte("a\n"))
 	missing := filepath.Join(t.TempDir(), "missing")
-	if _, err := Open([]string{good, missing}, os.Stdin); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), missing) {
+	if _, err := Open([]string{good, missing}, os.Stdin, Format{}); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), missing) {
 		t.Errorf("missing file: got %v", err)
 	}
-	if _, err := Open([]string{good, t.TempDir()}, os.Stdin); err == nil || !strings.Contains(err.Error(), "directory") {
+	if _, err := Open([]string{good, t.TempDir()}, os.Stdin, Format{}); err == nil || !strings.Contains(err.Error(), "directory") {
 		t.Errorf("directory: got %v", err)
 	}
 }
@@ -157,15 +162,15 @@ func TestHaltEndsAWaitForInput(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer w.Close()
-	l, err := Open([]string{Stdin}, r)
+	l, err := Open([]string{Stdin}, r, Format{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	io.WriteString(w, "first.test\n")
 	halt := make(chan struct{})
 	var got []string
-	for line := range l.Lines(halt) {
-		got = append(got, line)
+	for row := range l.Rows(halt) {
+		got = append(got, row.Input)
 		close(halt) // the next line never comes
 	}
 	if !slices.Equal(got, []string{"first.test"}) {
@@ -187,7 +192,7 @@ func TestHaltComesFirst(t *testing.T) {
 		l := open(t, write(t, "list", []byte("a.test\nb.test\nc.test\n")))
 		halt := make(chan struct{})
 		n := 0
-		for range l.Lines(halt) {
+		for range l.Rows(halt) {
 			n++
 			for ended := false; !ended; _, _, _, ended = l.Position() {
 				runtime.Gosched()
@@ -206,7 +211,7 @@ func TestHaltComesFirst(t *testing.T) {
 func TestCloseInTheMiddle(t *testing.T) {
 	l := open(t, write(t, "list", bytes.Repeat([]byte("a.test\n"), 100_000)))
 	n := 0
-	for range l.Lines(nil) {
+	for range l.Rows(nil) {
 		if n++; n == 10 {
 			break
 		}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"os"
 
 	"github.com/klauspost/compress/gzip"
@@ -49,7 +50,7 @@ type file struct {
 
 // openFile makes sure that name can be read. What is no regular file stays open, since a pipe that
 // is closed and opened again has lost its writer.
-func openFile(name string, stdin *os.File) (file, error) {
+func openFile(name string, stdin *os.File, format Format) (file, error) {
 	f, shown, owned := stdin, "standard input", name != Stdin
 	if owned {
 		shown = cmp.Or(name, `""`)
@@ -72,19 +73,20 @@ func openFile(name string, stdin *os.File) (file, error) {
 	if !info.Mode().IsRegular() {
 		return opened, nil
 	}
-	err = lookInto(f)
+	err = lookInto(f, name, format)
 	if owned {
 		f.Close()
 		opened.open = nil
 	}
 	if err != nil {
-		return file{}, &ReadError{shown, err}
+		return file{}, named(shown, err)
 	}
 	return opened, nil
 }
 
-// lookInto refuses a regular file whose content is no list. What it reads is read again later.
-func lookInto(f *os.File) error {
+// lookInto refuses a regular file whose content is no list, or not of the format. What it reads is
+// read again later.
+func lookInto(f *os.File, name string, format Format) error {
 	at, err := f.Seek(0, io.SeekCurrent)
 	if err != nil {
 		return err
@@ -94,7 +96,10 @@ func lookInto(f *os.File) error {
 	if err != nil && !errors.Is(err, io.EOF) {
 		return err
 	}
-	return refusal(start[:n])
+	if err := refusal(start[:n]); err != nil {
+		return err
+	}
+	return format.lookInto(io.NewSectionReader(f, at, math.MaxInt64-at), name)
 }
 
 // counter counts the bytes that pass, compressed or not.

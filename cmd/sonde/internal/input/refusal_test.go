@@ -77,7 +77,7 @@ func TestWhatIsNoListIsRefused(t *testing.T) {
 		{"numbers", strings.Repeat("\x00\x00\x01\x02", 99), "binary"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			l, err := Open([]string{write(t, "list", []byte(tt.content))}, os.Stdin)
+			l, err := Open([]string{write(t, "list", []byte(tt.content))}, os.Stdin, Format{})
 			if err == nil {
 				l.Close()
 				t.Fatal("it was opened")
@@ -96,7 +96,7 @@ func TestWhatIsNoListIsRefused(t *testing.T) {
 		}
 	}
 	for _, content := range []string{url, "", "a\x00b\n", "PK\n", "BZh.test\n", "GIF8.test\n", "xl/workbook.xml\n", strings.Repeat("a.test\n", 40) + "ustar.test\n"} {
-		l, err := Open([]string{write(t, "list", []byte(content))}, os.Stdin)
+		l, err := Open([]string{write(t, "list", []byte(content))}, os.Stdin, Format{})
 		if err != nil {
 			t.Errorf("%q: %v", content, err)
 			continue
@@ -117,11 +117,11 @@ func pipedIn(t *testing.T, content string) (lines []string, err error) {
 		defer w.Close()
 		w.WriteString(content)
 	}()
-	l, err := Open([]string{Stdin}, r)
+	l, err := Open([]string{Stdin}, r, Format{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	lines = slices.Collect(l.Lines(nil))
+	lines = collect(l)
 	return lines, l.Err()
 }

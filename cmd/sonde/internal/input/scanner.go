@@ -40,12 +40,8 @@ func (s *Scanner) Offset() int64 { return s.offset }
 // reader returned; a line that the reader broke off in is not given, because half a URL is another
 // URL.
 func (s *Scanner) Next() (string, error) {
-	if !s.started {
-		s.started = true
-		if err := s.skipMark(); err != nil {
-			return "", err
-		}
-		s.findEnd()
+	if err := s.start(); err != nil {
+		return "", err
 	}
 	for {
 		line, err := s.line()
@@ -56,6 +52,19 @@ func (s *Scanner) Next() (string, error) {
 			return line, nil
 		}
 	}
+}
+
+// start looks at the start of the text, once.
+func (s *Scanner) start() error {
+	if s.started {
+		return nil
+	}
+	s.started = true
+	if err := s.skipMark(); err != nil {
+		return err
+	}
+	s.findEnd()
+	return nil
 }
 
 // skipMark passes over a UTF-8 byte order mark. An error of the reader is left for the first line.

@@ -21,13 +21,14 @@
 //	           page that is not empty
 //
 // A position is how many inputs were read, SHA-256 over these, each with LF, and whether the list
-// ended there. It is a hash that needs no key, and with its instructions in the CPU it costs less
+// ended there. Of an input counts what its record has: the line or URL, and with --meta what the row
+// carries. It is a hash that needs no key, and with its instructions in the CPU it costs less
 // for a line than reading it does.
 //
 // # The order of writes
 //
 //  1. [Create] writes another file, syncs it, and gives it its name.
-//  2. Journal.Lines counts a line, and only then gives it out.
+//  2. Journal.Rows counts an input, and only then gives it out.
 //  3. [Journal.Sync] writes the position, then the pages that have changed.
 //  4. The output writes its records, and only then those of 2 that Sync has seen.
 //

@@ -8,6 +8,8 @@ import (
 	"io"
 	"os"
 	"sync"
+
+	"github.com/sondeprobe/sonde/cmd/sonde/internal/input"
 )
 
 // Journal knows the inputs of a run, and those of them that are done.
@@ -18,9 +20,9 @@ type Journal struct {
 	parts   func(string) int       // of a line; nil for one
 	repeats func(string, int) bool // which parts are left out; nil for none
 	stored  Position               // of the run that this one goes on from; zero when there is none
-	done    Set                    // that the output holds; not changed once Lines is called
-	err     error                  // of Lines; owned by its loop
-	held    []input                // by Lines, until they are verified; owned by its loop
+	done    Set                    // that the output holds; not changed once Rows is called
+	err     error                  // of Rows; owned by its loop
+	held    []numbered             // by Rows, until they are verified; owned by its loop
 
 	// writing is held while the file is written. It comes before reading.
 	writing  sync.Mutex
@@ -31,7 +33,7 @@ type Journal struct {
 
 	// reading is held for a moment for each line.
 	reading  sync.Mutex
-	hash     lineHash
+	hash     rowHash
 	lines    int64 // of the list
 	read     int64 // of them that are this run's
 	before   int64 // of those, done by earlier runs
@@ -41,23 +43,28 @@ type Journal struct {
 	verified bool // the lines of the run that this one goes on from have been read again
 }
 
-// lineHash is SHA-256 over lines, each with LF, which none contains: what sha256sum says of the
-// list without its comments. It takes many lines at once, because each call has its price.
-type lineHash struct {
+// rowHash is SHA-256 over inputs, each with LF: of lines, what sha256sum says of the list without its
+// comments. What a row carries stands behind its URL and a tab. It takes many rows at once, because
+// each call has its price.
+type rowHash struct {
 	sha hash.Hash
 	buf []byte
 	out [sha256.Size]byte // on the heap already: what a hash.Hash is given would go there
 }
 
-func (h *lineHash) add(line string) {
-	h.buf = append(append(h.buf, line...), '\n')
+func (h *rowHash) add(row input.Row) {
+	h.buf = append(h.buf, row.Input...)
+	if row.Meta != "" {
+		h.buf = append(append(h.buf, '\t'), row.Meta...)
+	}
+	h.buf = append(h.buf, '\n')
 	if len(h.buf) >= 4096 {
 		h.sha.Write(h.buf)
 		h.buf = h.buf[:0]
 	}
 }
 
-func (h *lineHash) sum() [sha256.Size]byte {
+func (h *rowHash) sum() [sha256.Size]byte {
 	h.sha.Write(h.buf)
 	h.buf = h.buf[:0]
 	h.sha.Sum(h.out[:0])
@@ -65,7 +72,7 @@ func (h *lineHash) sum() [sha256.Size]byte {
 }
 
 func newJournal(path string, h Header) *Journal {
-	return &Journal{path: path, header: h, most: 1, hash: lineHash{sha: sha256.New()}}
+	return &Journal{path: path, header: h, most: 1, hash: rowHash{sha: sha256.New()}}
 }
 
 // Create begins a run: it makes the file at path, in place of one that is there. h.Version is not
@@ -123,7 +130,7 @@ func Is(path string) bool {
 }
 
 // Filtered returns the number of inputs that are done although the output does not tell. It must not be
-// called once Lines is.
+// called once Rows is.
 func (j *Journal) Filtered() int64 { return j.filtered.Len() }
 
 // Header returns the header, for [Check].
@@ -132,7 +139,7 @@ func (j *Journal) Header() Header { return j.header }
 // Stored returns how far the run had come that this one goes on from.
 func (j *Journal) Stored() Position { return j.stored }
 
-// Done takes the number of a record that the output holds already. It must not be called once Lines is.
+// Done takes the number of a record that the output holds already. It must not be called once Rows is.
 // An error means that the output is not one that a run has written.
 func (j *Journal) Done(number int64) error {
 	added, err := j.done.Add(number)
@@ -161,7 +168,7 @@ func (j *Journal) Before() int64 {
 }
 
 // MarkFiltered notes that the input with a number is done, although the output does not tell. It may be
-// called from several goroutines at once, for what Lines has given out.
+// called from several goroutines at once, for what Rows has given out.
 func (j *Journal) MarkFiltered(number int64) error {
 	if j.file == nil {
 		return nil

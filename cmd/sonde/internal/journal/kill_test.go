@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -28,12 +27,12 @@ func killList() (list []string) {
 // work is the loop of a run.
 func work(t *testing.T, j *Journal, w *output.Writer) {
 	t.Helper()
-	for n, line := range j.Lines(slices.Values(killList()), nil, atEnd) {
+	for n, row := range j.Rows(rowsOf(killList()), nil, atEnd) {
 		var err error
 		if n%4 == 0 {
 			err = j.MarkFiltered(n)
 		} else {
-			err = w.Append(func(dst []byte) []byte { return fmt.Appendf(dst, "%d %s", n, line) })
+			err = w.Append(func(dst []byte) []byte { return fmt.Appendf(dst, "%d %s", n, row.Input) })
 		}
 		if err != nil {
 			t.Fatal(err)
@@ -70,7 +69,7 @@ func moments(t *testing.T, packing output.Packing) (list []moment) {
 	list = append(list, read())
 	// Each record has a writer of its own, whose end flushes it: one flush for each, at a known
 	// time.
-	for n, line := range j.Lines(slices.Values(killList()), nil, atEnd) {
+	for n, row := range j.Rows(rowsOf(killList()), nil, atEnd) {
 		if n%4 == 0 {
 			if err := j.MarkFiltered(n); err != nil {
 				t.Fatal(err)
@@ -81,7 +80,7 @@ func moments(t *testing.T, packing output.Packing) (list []moment) {
 			defer func() { list = append(list, read()) }()
 			return j.Sync()
 		}})
-		_ = w.Append(func(dst []byte) []byte { return fmt.Appendf(dst, "%d %s", n, line) })
+		_ = w.Append(func(dst []byte) []byte { return fmt.Appendf(dst, "%d %s", n, row.Input) })
 		if err := w.Close(); err != nil {
 			t.Fatal(err)
 		}
@@ -221,12 +220,12 @@ func TestRunGoesOnAfterSeveralKills(t *testing.T) {
 			}
 			return j.Sync()
 		}})
-		for n, line := range j.Lines(slices.Values(killList()), nil, atEnd) {
+		for n, row := range j.Rows(rowsOf(killList()), nil, atEnd) {
 			if n%4 == 0 {
 				_ = j.MarkFiltered(n)
 			} else if w.Append(func(dst []byte) []byte {
 				return fmt.Appendf(dst, "%d %s", n,
-					line)
+					row.Input)
 			}) != nil {
 				break
 			} else if n%3 == int64(attempt%3) {

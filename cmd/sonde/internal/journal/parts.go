@@ -1,5 +1,7 @@
 package journal
 
+import "github.com/sondeprobe/sonde/cmd/sonde/internal/input"
+
 // Split has a line stand for several inputs, its parts: as many as parts says of it, from 1 to most. It
 // must be called before anything but Header, Stored and Filtered, and with the same parts by each run.
 // Without it each line is one input.
@@ -7,10 +9,10 @@ func (j *Journal) Split(most int, parts func(line string) int) {
 	j.most, j.parts = int64(most), parts
 }
 
-// SkipRepeats has Lines leave out parts of lines of which repeats says that they are repetitions. It is
+// SkipRepeats has Rows leave out parts of lines of which repeats says that they are repetitions. It is
 // asked once about each part of each line, in the order of the list, whether or not the part is done, and
 // must say the same of them in each run. That is why a later run needs no mark for what is left out. It
-// must be called before Lines.
+// must be called before Rows.
 func (j *Journal) SkipRepeats(repeats func(line string, part int) bool) { j.repeats = repeats }
 
 // Repeated returns how many parts of this run's lines that were read so far are repetitions.
@@ -40,9 +42,10 @@ func (j *Journal) Place(number int64) (n int64, part int) {
 	return (number-1)/j.most + 1, int((number-1)%j.most) + 1
 }
 
-func (j *Journal) partsOf(line string) int {
-	if j.parts == nil {
+// PartsOf returns how many parts an input has. One with a fault has one.
+func (j *Journal) PartsOf(row input.Row) int {
+	if j.parts == nil || row.Fault != "" {
 		return 1
 	}
-	return j.parts(line)
+	return j.parts(row.Input)
 }

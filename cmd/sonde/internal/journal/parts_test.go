@@ -15,9 +15,9 @@ func partsOfLine(line string) int { return len(line) }
 
 // givenParts returns what is given out, as line.part and the line.
 func givenParts(j *Journal, list ...string) (out []string) {
-	for number, line := range j.Lines(slices.Values(list), nil, atEnd) {
+	for number, row := range j.Rows(rowsOf(list), nil, atEnd) {
 		n, part := j.Place(number)
-		out = append(out, fmt.Sprintf("%d.%d%s", n, part, line))
+		out = append(out, fmt.Sprintf("%d.%d%s", n, part, row.Input))
 	}
 	return out
 }
@@ -66,7 +66,7 @@ func TestLinesGivesOutThePartsThatAreNotDone(t *testing.T) {
 		read := done % (len(list) + 1)
 		first := create(t, someHeader)
 		first.Split(mostParts, partsOfLine)
-		for range first.Lines(slices.Values(list[:read]), nil, func() bool { return read == len(list) }) {
+		for range first.Rows(rowsOf(list[:read]), nil, func() bool { return read == len(list) }) {
 		}
 		var filtered, recorded []int64
 		var want []string
@@ -121,7 +121,7 @@ func TestLinesMayStopInTheMiddleOfALine(t *testing.T) {
 		for _, read := range []int{0, 2} { // by a run before
 			begun := create(t, someHeader)
 			begun.Split(mostParts, partsOfLine)
-			for range begun.Lines(slices.Values(list[:read]), nil, func() bool { return false }) {
+			for range begun.Rows(rowsOf(list[:read]), nil, func() bool { return false }) {
 			}
 			if err := begun.Close(); err != nil {
 				t.Fatal(err)
@@ -129,7 +129,7 @@ func TestLinesMayStopInTheMiddleOfALine(t *testing.T) {
 			j := reopen(t, begun.path)
 			j.Split(mostParts, partsOfLine)
 			var out []int64
-			for number := range j.Lines(slices.Values(list), nil, atEnd) {
+			for number := range j.Rows(rowsOf(list), nil, atEnd) {
 				if out = append(out, number); len(out) == stop {
 					break
 				}
@@ -158,9 +158,9 @@ func TestLinesOfOthersHaveNoParts(t *testing.T) {
 	j := create(t, someHeader)
 	j.Split(mostParts, partsOfLine)
 	var got []string
-	for number, line := range j.Lines(slices.Values([]string{"aaa", "bb"}), func(n int64) bool { return n == 2 }, atEnd) {
+	for number, row := range j.Rows(rowsOf([]string{"aaa", "bb"}), func(n int64) bool { return n == 2 }, atEnd) {
 		n, part := j.Place(number)
-		got = append(got, fmt.Sprintf("%d.%d%s", n, part, line))
+		got = append(got, fmt.Sprintf("%d.%d%s", n, part, row.Input))
 	}
 	if strings.Join(got, " ") != "2.1bb 2.2bb" || j.Read() != 2 {
 		t.Errorf("%q, %d read", got, j.Read())

@@ -39,9 +39,9 @@ func TestRepetitionsAreLeftOutByEachRun(t *testing.T) {
 			var out []string
 			var numbers []int64
 			if stop > 0 {
-				for number, line := range first.Lines(slices.Values(list), tt.mine, atEnd) {
+				for number, row := range first.Rows(rowsOf(list), tt.mine, atEnd) {
 					n, part := first.Place(number)
-					out, numbers = append(out, fmt.Sprintf("%d.%d%s", n, part, line)), append(numbers, number)
+					out, numbers = append(out, fmt.Sprintf("%d.%d%s", n, part, row.Input)), append(numbers, number)
 					if len(out) == stop {
 						break
 					}
@@ -60,9 +60,9 @@ func TestRepetitionsAreLeftOutByEachRun(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			for number, line := range next.Lines(slices.Values(list), tt.mine, atEnd) {
+			for number, row := range next.Rows(rowsOf(list), tt.mine, atEnd) {
 				n, part := next.Place(number)
-				out = append(out, fmt.Sprintf("%d.%d%s", n, part, line))
+				out = append(out, fmt.Sprintf("%d.%d%s", n, part, row.Input))
 			}
 			if !slices.Equal(out, tt.want) || next.Err() != nil || next.Repeated() != tt.repeated ||
 				next.Before() != int64(stop) || next.Read() != int64(len(tt.want))+tt.repeated {

@@ -1,31 +1,35 @@
 package journal
 
-import "iter"
+import (
+	"iter"
 
-// Err returns what ended the loop over Lines early, once that has ended: a [MismatchError], or nil.
+	"github.com/sondeprobe/sonde/cmd/sonde/internal/input"
+)
+
+// Err returns what ended the loop over Rows early, once that has ended: a [MismatchError], or nil.
 func (j *Journal) Err() error { return j.err }
 
-// Held returns, once the loop over Lines has ended, how many inputs, or parts of them, were read, are
+// Held returns, once the loop over Rows has ended, how many inputs, or parts of them, were read, are
 // not done, and were not given out.
 func (j *Journal) Held() int64 { return int64(len(j.held)) }
 
-// input is a line with its number, or that of one of its parts.
-type input struct {
+// numbered is an input with its number, or that of one of its parts.
+type numbered struct {
 	number int64
-	line   string
+	row    input.Row
 }
 
-// Lines numbers the lines from 1 and gives out those that are not done, or their parts, each with its
+// Rows numbers the inputs from 1 and gives out those that are not done, or their parts, each with its
 // number: see [Journal.Split]. It may be called once. Lines of which mine says false, by their ordinal,
-// count for the comparison alone; a nil mine is true of all. ended says, when lines has ended, whether
+// count for the comparison alone; a nil mine is true of all. ended says, when rows has ended, whether
 // that was the list's end, and not an early one.
 //
-// The lines of the run that this one goes on from must be the same as then. Those of them that are
+// The inputs of the run that this one goes on from must be the same as then. Those of them that are
 // not done, which are few, are held back until that is known; then they come in order. If they are
 // not the same, the loop ends with nothing given out, and Err says why.
-func (j *Journal) Lines(lines iter.Seq[string], mine func(n int64) bool,
-	ended func() bool) iter.Seq2[int64, string] {
-	return func(yield func(int64, string) bool) {
+func (j *Journal) Rows(rows iter.Seq[input.Row], mine func(n int64) bool,
+	ended func() bool) iter.Seq2[int64, input.Row] {
+	return func(yield func(int64, input.Row) bool) {
 		last, _ := j.Place(max(j.done.Max(), j.filtered.Max()))
 		last = max(last, j.stored.Lines) // of the earlier run
 		switch {
@@ -38,11 +42,11 @@ func (j *Journal) Lines(lines iter.Seq[string], mine func(n int64) bool,
 				count(last), count(j.stored.Lines))
 			return
 		}
-		for line := range lines {
-			parts := j.partsOf(line)
-			n, wanted := j.take(line, parts, mine)
+		for row := range rows {
+			parts := j.PartsOf(row)
+			n, wanted := j.take(row, parts, mine)
 			if !wanted {
-				j.note(line, parts)
+				j.note(row, parts)
 			}
 			if n > last {
 				if j.stored.Whole {
@@ -50,13 +54,13 @@ func (j *Journal) Lines(lines iter.Seq[string], mine func(n int64) bool,
 						count(last))
 					return
 				}
-				if wanted && !j.give(n, parts, line, yield) {
+				if wanted && !j.give(n, parts, row, yield) {
 					return
 				}
 				continue
 			}
 			if wanted {
-				j.hold(n, parts, line)
+				j.hold(n, parts, row)
 			}
 			if j.err = j.compare(n); j.err != nil {
 				return
@@ -72,13 +76,13 @@ func (j *Journal) Lines(lines iter.Seq[string], mine func(n int64) bool,
 }
 
 // give gives out the parts of a line. Those that nobody wants any more were read and are not done.
-func (j *Journal) give(n int64, parts int, line string, yield func(int64, string) bool) bool {
+func (j *Journal) give(n int64, parts int, row input.Row, yield func(int64, input.Row) bool) bool {
 	for part := 1; part <= parts; part++ {
-		if j.repeated(line, part) || yield(j.Number(n, part), line) {
+		if j.repeated(row, part) || yield(j.Number(n, part), row) {
 			continue
 		}
 		for part++; part <= parts; part++ {
-			j.held = append(j.held, input{j.Number(n, part), line})
+			j.held = append(j.held, numbered{j.Number(n, part), row})
 		}
 		return false
 	}
@@ -86,19 +90,19 @@ func (j *Journal) give(n int64, parts int, line string, yield func(int64, string
 }
 
 // hold holds back the parts of a line that the earlier run has not done.
-func (j *Journal) hold(n int64, parts int, line string) {
+func (j *Journal) hold(n int64, parts int, row input.Row) {
 	for part := 1; part <= parts; part++ {
-		if number := j.Number(n, part); !j.repeated(line, part) && !j.again(number) {
-			j.held = append(j.held, input{number, line})
+		if number := j.Number(n, part); !j.repeated(row, part) && !j.again(number) {
+			j.held = append(j.held, numbered{number, row})
 		}
 	}
 }
 
-// take counts a line. The position includes it before anything can come of it.
-func (j *Journal) take(line string, parts int, mine func(int64) bool) (n int64, wanted bool) {
+// take counts an input. The position includes it before anything can come of it.
+func (j *Journal) take(row input.Row, parts int, mine func(int64) bool) (n int64, wanted bool) {
 	j.reading.Lock()
 	defer j.reading.Unlock()
-	j.hash.add(line)
+	j.hash.add(row)
 	j.lines++
 	if wanted = mine == nil || mine(j.lines); wanted {
 		j.read += int64(parts)
@@ -107,8 +111,8 @@ func (j *Journal) take(line string, parts int, mine func(int64) bool) (n int64, 
 }
 
 // repeated reports whether a part repeats another, and counts it.
-func (j *Journal) repeated(line string, part int) bool {
-	if j.repeats == nil || !j.repeats(line, part) {
+func (j *Journal) repeated(row input.Row, part int) bool {
+	if j.repeats == nil || row.Fault != "" || !j.repeats(row.Input, part) {
 		return false
 	}
 	j.reading.Lock()
@@ -118,12 +122,12 @@ func (j *Journal) repeated(line string, part int) bool {
 }
 
 // note has a line that is not this run's known to those that it is repeated by.
-func (j *Journal) note(line string, parts int) {
-	if j.repeats == nil {
+func (j *Journal) note(row input.Row, parts int) {
+	if j.repeats == nil || row.Fault != "" {
 		return
 	}
 	for part := 1; part <= parts; part++ {
-		j.repeats(line, part)
+		j.repeats(row.Input, part)
 	}
 }
 
@@ -139,7 +143,7 @@ func (j *Journal) again(number int64) bool {
 	return true
 }
 
-// compare compares the lines up to n, when the earlier run had read as many.
+// compare compares the inputs up to n, when the earlier run had read as many.
 func (j *Journal) compare(n int64) error {
 	if n != j.stored.Lines {
 		return nil
@@ -153,15 +157,15 @@ func (j *Journal) compare(n int64) error {
 	return nil
 }
 
-// release gives out the lines that were held back.
-func (j *Journal) release(yield func(int64, string) bool) bool {
+// release gives out the inputs that were held back.
+func (j *Journal) release(yield func(int64, input.Row) bool) bool {
 	j.reading.Lock()
 	j.verified = true
 	j.reading.Unlock()
 	for len(j.held) > 0 {
 		in := j.held[0]
 		j.held = j.held[1:]
-		if !yield(in.number, in.line) {
+		if !yield(in.number, in.row) {
 			return false
 		}
 	}
@@ -170,7 +174,7 @@ func (j *Journal) release(yield func(int64, string) bool) bool {
 }
 
 // finish comes at the end of the list.
-func (j *Journal) finish(last int64, yield func(int64, string) bool) {
+func (j *Journal) finish(last int64, yield func(int64, input.Row) bool) {
 	switch read := j.lines; {
 	case read < j.stored.Lines:
 		j.err = mismatch("the inputs end at line %s, and the scan had read %s before",

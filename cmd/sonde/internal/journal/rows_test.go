@@ -3,16 +3,17 @@ package journal
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"testing"
+
+	"github.com/sondeprobe/sonde/cmd/sonde/internal/input"
 )
 
 // earlier makes the journal of a run that read the list, to its end or not, and filtered some.
 func earlier(t *testing.T, whole bool, list []string, filtered ...int64) string {
 	t.Helper()
 	j := create(t, someHeader)
-	for range j.Lines(slices.Values(list), nil, func() bool { return whole }) {
+	for range j.Rows(rowsOf(list), nil, func() bool { return whole }) {
 	}
 	for _, n := range filtered {
 		if err := j.MarkFiltered(n); err != nil {
@@ -25,7 +26,7 @@ func earlier(t *testing.T, whole bool, list []string, filtered ...int64) string 
 	return j.path
 }
 
-func TestLinesGivesOutWhatIsNotDone(t *testing.T) {
+func TestRowsGivesOutWhatIsNotDone(t *testing.T) {
 	list := []string{"a", "b", "c", "d", "e", "f", "g"}
 	for _, tt := range []struct {
 		name           string
@@ -72,7 +73,7 @@ func TestLinesGivesOutWhatIsNotDone(t *testing.T) {
 	}
 }
 
-func TestLinesGivesOutNothingOfOtherInputs(t *testing.T) {
+func TestRowsGivesOutNothingOfOtherInputs(t *testing.T) {
 	list := []string{"aa", "bb", "cc", "dd"}
 	for _, tt := range []struct {
 		name  string
@@ -122,7 +123,7 @@ func TestLinesGivesOutNothingOfOtherInputs(t *testing.T) {
 }
 
 // An empty list that has grown is not the same list.
-func TestLinesAfterAnEmptyList(t *testing.T) {
+func TestRowsAfterAnEmptyList(t *testing.T) {
 	j := reopen(t, earlier(t, true, nil))
 	if got := given(j, "a"); len(got) != 0 || j.Err() == nil {
 		t.Errorf("got %q, %v", got, j.Err())
@@ -134,14 +135,14 @@ func TestLinesAfterAnEmptyList(t *testing.T) {
 }
 
 // The lines of before are held back until the last of them is known to be right.
-func TestLinesHoldsBackUntilAllIsCompared(t *testing.T) {
+func TestRowsHoldsBackUntilAllIsCompared(t *testing.T) {
 	list := []string{"a", "b", "c", "d", "e"}
 	for _, whole := range []bool{false, true} {
 		read := 0
-		lines := func(yield func(string) bool) {
+		lines := func(yield func(input.Row) bool) {
 			for _, line := range list {
 				read++
-				if !yield(line) {
+				if !yield(input.Row{Input: line}) {
 					return
 				}
 			}
@@ -154,7 +155,7 @@ func TestLinesHoldsBackUntilAllIsCompared(t *testing.T) {
 		}
 		j := reopen(t, path)
 		first := true
-		for n := range j.Lines(lines, nil, atEnd) {
+		for n := range j.Rows(lines, nil, atEnd) {
 			if first && (n != 1 || read != seen) {
 				t.Errorf("whole %v: input %d came first, after %d lines", whole, n, read)
 			}
@@ -164,12 +165,12 @@ func TestLinesHoldsBackUntilAllIsCompared(t *testing.T) {
 }
 
 // A run that is halted while it reads the old lines has begun none, and stays as it was.
-func TestLinesHaltedEarlyKeepsThePosition(t *testing.T) {
+func TestRowsHaltedEarlyKeepsThePosition(t *testing.T) {
 	list := []string{"a", "b", "c", "d"}
 	for _, whole := range []bool{false, true} {
 		j := reopen(t, earlier(t, whole, list, 2))
 		before := j.Stored()
-		for n := range j.Lines(slices.Values(list[:3]), nil, func() bool { return false }) {
+		for n := range j.Rows(rowsOf(list[:3]), nil, func() bool { return false }) {
 			t.Errorf("input %d came out", n)
 		}
 		if err := errors.Join(j.Err(), j.Close()); err != nil {
@@ -187,7 +188,7 @@ func TestPositionIsKeptFromTheFirstLineGivenOut(t *testing.T) {
 	list := []string{"a", "b", "c", "d", "e"}
 	for read := range list { // by the first run
 		j := reopen(t, earlier(t, false, list[:read]))
-		for n := range j.Lines(slices.Values(list), nil, atEnd) {
+		for n := range j.Rows(rowsOf(list), nil, atEnd) {
 			if err := j.Sync(); err != nil {
 				t.Fatal(err)
 			}
@@ -199,11 +200,11 @@ func TestPositionIsKeptFromTheFirstLineGivenOut(t *testing.T) {
 	}
 }
 
-func TestLinesStopsWhenItIsToldTo(t *testing.T) {
+func TestRowsStopsWhenItIsToldTo(t *testing.T) {
 	list := []string{"a", "b", "c", "d", "e"}
 	for stop := int64(1); stop <= 5; stop++ {
 		j := reopen(t, earlier(t, false, list[:3]))
-		for n := range j.Lines(slices.Values(list), nil, atEnd) {
+		for n := range j.Rows(rowsOf(list), nil, atEnd) {
 			if n == stop {
 				break
 			}
@@ -257,7 +258,7 @@ func TestSyncIsNeverBehindWhatWasGivenOut(t *testing.T) {
 			done <- first
 		}()
 	}
-	for n := range j.Lines(slices.Values(list), nil, atEnd) {
+	for n := range j.Rows(rowsOf(list), nil, atEnd) {
 		inputs <- n
 	}
 	close(inputs)

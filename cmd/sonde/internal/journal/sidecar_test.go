@@ -6,13 +6,15 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"iter"
 	"maps"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/sondeprobe/sonde/cmd/sonde/internal/input"
 )
 
 var someHeader = Header{
@@ -42,10 +44,10 @@ func reopen(t testing.TB, path string) *Journal {
 	return j
 }
 
-// given is what Lines gives out.
+// given is what Rows gives out.
 func given(j *Journal, list ...string) (out []string) {
-	for n, line := range j.Lines(slices.Values(list), nil, atEnd) {
-		out = append(out, fmt.Sprint(n, line))
+	for n, row := range j.Rows(rowsOf(list), nil, atEnd) {
+		out = append(out, fmt.Sprint(n, row.Input))
 	}
 	return out
 }
@@ -109,7 +111,7 @@ func TestCreateReplacesAndLeavesNothingElse(t *testing.T) {
 func TestOneBrokenSlotLeavesTheOther(t *testing.T) {
 	j := create(t, someHeader)
 	for _, line := range []string{"a", "b", "c"} {
-		j.take(line, 1, nil)
+		j.take(input.Row{Input: line}, 1, nil)
 		if err := j.Sync(); err != nil {
 			t.Fatal(err)
 		}
@@ -211,7 +213,7 @@ func TestFilteredInputsSurvive(t *testing.T) {
 
 func TestSyncWritesNothingWhenNothingHasChanged(t *testing.T) {
 	j := create(t, someHeader)
-	j.take("a", 1, nil)
+	j.take(input.Row{Input: "a"}, 1, nil)
 	if err := errors.Join(j.MarkFiltered(1), j.Sync()); err != nil {
 		t.Fatal(err)
 	}
@@ -219,7 +221,7 @@ func TestSyncWritesNothingWhenNothingHasChanged(t *testing.T) {
 	if err := errors.Join(j.MarkFiltered(1), j.Sync()); err != nil {
 		t.Errorf("got %v", err)
 	}
-	j.take("b", 1, nil)
+	j.take(input.Row{Input: "b"}, 1, nil)
 	if err := j.Sync(); !errors.Is(err, os.ErrClosed) {
 		t.Errorf("after a line: got %v", err)
 	}
@@ -228,7 +230,7 @@ func TestSyncWritesNothingWhenNothingHasChanged(t *testing.T) {
 // What could not be written is written by the next call.
 func TestSyncAfterAnErrorWritesAll(t *testing.T) {
 	j := create(t, someHeader)
-	j.take("a", 1, nil)
+	j.take(input.Row{Input: "a"}, 1, nil)
 	_ = j.MarkFiltered(1)
 	_ = j.MarkFiltered(pageBits)
 	good := j.file.file
@@ -250,7 +252,7 @@ func TestHotPathsDoNotAllocate(t *testing.T) {
 	j := create(t, someHeader)
 	n := int64(0)
 	if allocs := testing.AllocsPerRun(5000, func() {
-		n, _ = j.take("http://example.com/a/path", 1, nil)
+		n, _ = j.take(input.Row{Input: "http://example.com/a/path"}, 1, nil)
 		if err := errors.Join(j.MarkFiltered(n), j.Sync()); err != nil {
 			panic(err)
 		}
@@ -263,7 +265,7 @@ func BenchmarkLine(b *testing.B) {
 	j := create(b, someHeader)
 	b.ReportAllocs()
 	for b.Loop() {
-		j.take("http://host-1234567.example.com/", 1, nil)
+		j.take(input.Row{Input: "http://host-1234567.example.com/"}, 1, nil)
 	}
 }
 
@@ -271,10 +273,21 @@ func BenchmarkSync(b *testing.B) {
 	j := create(b, someHeader)
 	b.ReportAllocs()
 	for b.Loop() {
-		n, _ := j.take("http://host-1234567.example.com/", 1, nil)
+		n, _ := j.take(input.Row{Input: "http://host-1234567.example.com/"}, 1, nil)
 		_ = j.MarkFiltered(n)
 		if err := j.Sync(); err != nil {
 			b.Fatal(err)
+		}
+	}
+}
+
+// rowsOf are the inputs of a list of lines.
+func rowsOf(list []string) iter.Seq[input.Row] {
+	return func(yield func(input.Row) bool) {
+		for _, line := range list {
+			if !yield(input.Row{Input: line}) {
+				return
+			}
 		}
 	}
 }

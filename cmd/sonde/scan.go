@@ -10,6 +10,7 @@ import (
 	"github.com/andybalholm/brotli"
 	"github.com/spf13/cobra"
 
+	"github.com/sondeprobe/sonde/cmd/sonde/internal/input"
 	"github.com/sondeprobe/sonde/engine"
 )
 
@@ -121,6 +122,8 @@ func (o *scanOptions) check() error {
 		return usageError("--source %s is no address of the family that -4 or -6 asks for", o.source)
 	case o.source.IsValid() && !isOurs(o.source):
 		return usageError("--source %s is no address of this machine; give one that is", o.source)
+	case o.lab && len(o.files) == 0 && o.input != input.Lines:
+		return usageError("--input-format is about a list, and the lab's own has a URL a line; give a FILE, or leave it out")
 	case o.lab && len(o.names.servers()) > 0:
 		return usageError("--resolver does not go with --lab, which brings its own; leave out one of them")
 	case !o.match.empty() && o.match.within(&o.filter):

@@ -99,7 +99,7 @@ func lookInto(f *os.File, name string, format Format) error {
 	if err := refusal(start[:n]); err != nil {
 		return err
 	}
-	return format.lookInto(io.NewSectionReader(f, at, math.MaxInt64-at), name)
+	return format.lookInto(io.NewSectionReader(f, at, math.MaxInt64), name)
 }
 
 // counter counts the bytes that pass, compressed or not.

@@ -65,6 +65,7 @@ func TestShuffleHoldsSoManyBytesAtMost(t *testing.T) {
 			if read++; read-given > windowBytes>>20+1 {
 				t.Fatalf("%d MiB are held", read-given)
 			}
+			row.Meta, row.Input = row.Input, "" // what is carried counts as well
 			if !yield(n, row) {
 				return
 			}

@@ -283,7 +283,7 @@ func agrees(t *testing.T, text []byte) {
 }
 
 func TestCSVIsReadAsEncodingCSVReadsIt(t *testing.T) {
-	pieces := []string{"a", `"`, `""`, ",", "\n", "\r\n", "\r", " "}
+	pieces := []string{"a", `"`, ",", "\n", "\r\n", "\r"}
 	var try func(text string, depth int)
 	try = func(text string, depth int) {
 		agrees(t, []byte(text))

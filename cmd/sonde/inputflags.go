@@ -13,6 +13,7 @@ import (
 )
 
 func (o *scanOptions) inputFlags(f *pflag.FlagSet) {
+	o.bulkOptions.inputFlags(f)
 	set(f, &o.bare.Scheme, "bare", "", "SCHEME", "http", parseBare,
 		"scheme of inputs that name none: http, https, https-first (http where no TLS connection can be made), "+
 			"both (two records, part 1 and 2); port 80 is always http, and 443 https")

@@ -67,6 +67,7 @@ type bulk struct {
 	seen     *input.Seen           // the targets that were read; nil where they may repeat
 	list     *input.List           // nil when the lab's list is read
 	fromPipe bool                  // the list comes from standard input
+	hint     func(error) string    // what to do about a list that cannot be read
 	rows     func(halt <-chan struct{}) iter.Seq[input.Row]
 	refuse   func(n int64, row input.Row) // takes a row that is no input
 	eng      *engine.Engine
@@ -130,18 +131,24 @@ func (s *bulk) startEngine(cfg engine.Config) (err error) {
 
 // openList opens the inputs.
 func (s *bulk) openList(names []string, hint func(error) string) error {
+	s.hint = hint
 	list, err := input.Open(names, s.std.in, s.opt.inputFormat())
-	if format, ok := errors.AsType[*input.FormatError](err); ok {
-		return usageError("%s", format)
-	}
 	if err != nil {
-		if _, told := errors.AsType[input.NoListError](err); told {
-			return runtimeError("%s", err)
-		}
-		return runtimeError("%s; %s", err, remedy(err, s.opt.concurrency, hint(err)))
+		return s.listFailed(err)
 	}
 	s.list, s.rows, s.fromPipe = list, list.Rows, slices.Contains(names, input.Stdin)
 	return nil
+}
+
+// listFailed is why a list cannot be read, or is none, and what to do.
+func (s *bulk) listFailed(err error) error {
+	if format, ok := errors.AsType[*input.FormatError](err); ok {
+		return usageError("%s", format)
+	}
+	if _, told := errors.AsType[input.NoListError](err); told {
+		return runtimeError("%s", err)
+	}
+	return runtimeError("%s; %s", err, remedy(err, s.opt.concurrency, s.hint(err)))
 }
 
 // where names the output for people.

@@ -79,9 +79,8 @@ func (s *bulk) isColored() bool {
 // openOutput opens where the records go, and for a file what is beside it, so that a later run can
 // go on from there.
 func (s *bulk) openOutput() error {
-	if s.opt.output != output.Stdout && s.list != nil && s.list.IsEmpty() {
-		// What an earlier run wrote is worth more than the nothing of this one.
-		s.left, s.opt.output, s.opt.resume, s.opt.overwrite = s.opt.output, os.DevNull, false, false
+	if err := s.beginList(); err != nil {
+		return err
 	}
 	mode := output.Fresh
 	switch {
@@ -119,6 +118,29 @@ func (s *bulk) openOutput() error {
 		s.closeFile()
 	}
 	return err
+}
+
+// beginList waits for the first input before a file of records is touched: what an earlier run wrote is
+// worth more than what comes of a list that has no input, or is none. Only what an earlier run has begun
+// is not left alone: it had another list.
+func (s *bulk) beginList() error {
+	if s.opt.output == output.Stdout || s.list == nil {
+		return nil
+	}
+	found, err := s.list.Begin()
+	if err != nil {
+		return s.listFailed(err)
+	}
+	if found || s.opt.resume && holdsSomething(s.opt.output) {
+		return nil
+	}
+	s.left, s.opt.output, s.opt.resume, s.opt.overwrite = s.opt.output, os.DevNull, false, false
+	return nil
+}
+
+func holdsSomething(name string) bool {
+	info, err := os.Stat(name)
+	return err == nil && info.Size() > 0
 }
 
 // openJournal opens what is known of the inputs, beside a file that a run can go on from.

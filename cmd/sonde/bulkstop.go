@@ -87,10 +87,12 @@ func (s *bulk) finish(runErr, outErr error) error {
 		partial = s.reason()
 	}
 	sum := s.summary(partial)
-	if s.opt.quiet && sum.Account.Read == 0 && !s.broken() && s.listError() == nil {
+	isNone := sum.Account.Read == 0 && !s.broken()
+	switch {
+	case isNone && s.listError() != nil: // which is all that there is to say
+	case isNone && s.opt.quiet:
 		s.meter.Printf("sonde: 0 inputs%s", s.leftAlone())
-	}
-	if !s.opt.quiet {
+	case !s.opt.quiet:
 		s.meter.Printf("%s", strings.TrimRight(sum.String(), "\n"))
 	}
 	end := s.verdict(runErr, outErr)

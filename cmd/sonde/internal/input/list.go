@@ -32,6 +32,7 @@ type List struct {
 	rows    chan Row      // closed by the reading goroutine
 	stopped sync.Once
 	started bool
+	first   *Row // that Begin has waited for; nil for none
 
 	mu      sync.Mutex
 	current *os.File // being read; guarded by mu, so that Close can interrupt it
@@ -74,40 +75,34 @@ func (l *List) Holds(info os.FileInfo) bool {
 	return false
 }
 
-// IsEmpty reports whether all files are regular ones without an input. Of what cannot be read
-// before its turn, or turns out to be broken, that is not known. Ask it before Rows.
-func (l *List) IsEmpty() bool {
-	for _, f := range l.files {
-		if !f.info.Mode().IsRegular() || f.open != nil || !l.format.isEmpty(f.name) {
-			return false
-		}
+// Begin begins to read, and waits for the first input: what is done before a list is worked on, and
+// must not be done for one that has no input or is none, comes behind it. It reports whether there is an
+// input, and why the list ended without one, as Err does. It may be called once, before Rows.
+func (l *List) Begin() (found bool, err error) {
+	l.start()
+	row, found := <-l.rows
+	if !found {
+		return false, l.err
 	}
-	return true
+	l.first = &row
+	return true, nil
 }
 
-func (f Format) isEmpty(name string) bool {
-	opened, err := os.Open(name)
-	if err != nil {
-		return false
+func (l *List) start() {
+	if !l.started {
+		l.started = true
+		go l.readAll()
 	}
-	defer opened.Close()
-	text, free, err := decompress(opened)
-	if err != nil {
-		return false
-	}
-	if free != nil {
-		defer free()
-	}
-	_, err = f.read(text).Next()
-	return errors.Is(err, io.EOF)
 }
 
 // Rows yields the inputs. It ends early when halt is closed, even while a file keeps the reader
 // waiting; after an end that was not early, Err tells whether there is no more to come.
 func (l *List) Rows(halt <-chan struct{}) iter.Seq[Row] {
-	l.started = true
-	go l.readAll()
+	l.start()
 	return func(yield func(Row) bool) {
+		if l.first != nil && !yield(*l.first) {
+			return
+		}
 		for {
 			select {
 			case <-halt: // before a row that is there as well: select alone would toss a coin

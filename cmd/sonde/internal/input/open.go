@@ -91,13 +91,12 @@ func lookInto(f *os.File, name string, format Format) error {
 	if err != nil {
 		return err
 	}
-	start := make([]byte, enoughToTell)
-	n, err := f.ReadAt(start, at)
-	if err != nil && !errors.Is(err, io.EOF) {
+	_, free, err := decompress(io.NewSectionReader(f, at, math.MaxInt64-at))
+	if err != nil {
 		return err
 	}
-	if err := refusal(start[:n]); err != nil {
-		return err
+	if free != nil {
+		free()
 	}
 	return format.lookInto(io.NewSectionReader(f, at, math.MaxInt64), name)
 }
@@ -128,8 +127,8 @@ func decompress(r io.Reader) (io.Reader, func(), error) {
 			return nil, nil, fmt.Errorf("it begins as gzip, but: %w", err)
 		}
 		text := bufio.NewReaderSize(unzip, 64<<10)
-		if _, err := startOf(text); err != nil {
-			return nil, nil, err
+		if start, err := startOf(text); err != nil || isPacked(start) {
+			return nil, nil, cmp.Or[error](err, errTwice)
 		}
 		return text, func() { unzip.Close() }, nil
 	case isZstd(start):
@@ -139,21 +138,32 @@ func decompress(r io.Reader) (io.Reader, func(), error) {
 			return nil, nil, err
 		}
 		text := bufio.NewReaderSize(unpack, 64<<10)
-		if _, err := startOf(text); err != nil {
+		if start, err := startOf(text); err != nil || isPacked(start) {
 			unpack.Close()
-			return nil, nil, err
+			return nil, nil, cmp.Or[error](err, errTwice)
 		}
 		return text, unpack.Close, nil
 	}
 	return buffered, nil, nil
 }
 
-// startOf returns what the first read gives, and the error of content that is no list.
-func startOf(r *bufio.Reader) ([]byte, error) {
-	r.Peek(4) // an error is the first read's to report
-	start, _ := r.Peek(r.Buffered())
+// startOf returns the start of a text, and the error of content that is no list. It waits for a line, or
+// for as much as tells what it is; an error of the reader is the first read's to report.
+func startOf(r *bufio.Reader) (start []byte, err error) {
+	for more := error(nil); more == nil; {
+		if _, more = r.Peek(len(start) + 1); more == nil {
+			start, _ = r.Peek(min(r.Buffered(), enoughToTell))
+		}
+		if len(start) == enoughToTell || bytes.ContainsAny(start, "\r\n") && !isZip(start) {
+			break
+		}
+	}
 	return start, refusal(start)
 }
+
+const errTwice = NoListError("it is packed twice; unpack it once first")
+
+func isPacked(start []byte) bool { return isGzip(start) || isZstd(start) }
 
 func isGzip(start []byte) bool { return bytes.HasPrefix(start, []byte{0x1f, 0x8b}) }
 

@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"archive/zip"
 	"bytes"
+	"math/rand/v2"
 	"os"
 	"slices"
 	"strings"
@@ -42,6 +43,13 @@ func tarred(t *testing.T, text string) string {
 	return b.String()
 }
 
+// random is so many octets of no meaning, the same each time.
+func random(n int) string {
+	b := make([]byte, n)
+	rand.NewChaCha8([32]byte{1}).Read(b)
+	return string(b)
+}
+
 // wide is text as UTF-16, without a mark, the low or the high octet first.
 func wide(text string, lowFirst bool) string {
 	var b []byte
@@ -70,8 +78,18 @@ func TestWhatIsNoListIsRefused(t *testing.T) {
 		{"bzip2", "BZh91AY&SY\x00", "packed with bzip2"},
 		{"UTF-16, marked", "\xff\xfeh\x00", "UTF-16 text; convert it to UTF-8 first"},
 		{"UTF-16, marked, high first", "\xfe\xff\x00h", "UTF-16"},
-		{"UTF-16", wide(url, true), "UTF-16"},
-		{"UTF-16, high first", wide(url, false), "UTF-16"},
+		{"UTF-16", wide(url, true), "iconv -f UTF-16LE -t UTF-8"},
+		{"UTF-16, high first", wide(url, false), "iconv -f UTF-16BE -t UTF-8"},
+		{"UTF-32, marked", "\xff\xfe\x00\x00h\x00\x00\x00", "iconv -f UTF-32 -t"},
+		{"presentation", zipped(t, "customXml/item1.xml"), "office document"},
+		{"document", zipped(t, "word/document.xml"), "office document"},
+		{"relations", zipped(t, "_rels/.rels"), "office document"},
+		{"properties", zipped(t, "docProps/app.xml"), "office document"},
+		{"types", zipped(t, "[Content_Types].xml"), "office document"},
+		{"a zip of a URL that names a member", zipped(t, "a.txt") + "http://a.test/xl/docProps/", "unzip -p"},
+		{"RTF", `{\rtf1\ansi`, "binary"},
+		{"JPEG", "\xff\xd8\xff\xe0", "binary"}, {"GIF", "GIF89a", "binary"}, {"ELF", "\x7fELF", "binary"},
+		{"rar", "Rar!\x1a\x07\x01\x00", "packed with rar"}, {"compress", "\x1f\x9d\x90", "packed with compress"},
 		{"PDF", "%PDF-1.7\n", "binary"},
 		{"PNG", "\x89PNG\r\n\x1a\n", "binary"},
 		{"numbers", strings.Repeat("\x00\x00\x01\x02", 99), "binary"},
@@ -94,6 +112,16 @@ func TestWhatIsNoListIsRefused(t *testing.T) {
 		if lines, err := pipedIn(t, content); err == nil || !strings.Contains(err.Error(), "packed with tar") || len(lines) > 0 {
 			t.Errorf("a packed archive: %q, %v", lines, err)
 		}
+		if _, err := Open([]string{write(t, "list", []byte(content))}, os.Stdin, Format{}); err == nil || !strings.Contains(err.Error(), "packed with tar") {
+			t.Errorf("a file of a packed archive: %v", err)
+		}
+	}
+	if _, err := Open([]string{write(t, "list", []byte(random(4<<10)))}, os.Stdin, Format{}); err == nil || !strings.Contains(err.Error(), "binary") {
+		t.Errorf("octets without a meaning: %v", err)
+	}
+	twice := string(gzipped(t, string(gzipped(t, url))))
+	if _, err := Open([]string{write(t, "list", []byte(twice))}, os.Stdin, Format{}); err == nil || !strings.Contains(err.Error(), "packed twice") {
+		t.Errorf("packed twice: %v", err)
 	}
 	for _, content := range []string{url, "", "a\x00b\n", "PK\n", "BZh.test\n", "GIF8.test\n", "xl/workbook.xml\n", strings.Repeat("a.test\n", 40) + "ustar.test\n"} {
 		l, err := Open([]string{write(t, "list", []byte(content))}, os.Stdin, Format{})
@@ -113,9 +141,11 @@ func pipedIn(t *testing.T, content string) (lines []string, err error) {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	go func() {
+	go func() { // octet by octet, as a slow writer does
 		defer w.Close()
-		w.WriteString(content)
+		for i := range len(content) {
+			w.WriteString(content[i : i+1])
+		}
 	}()
 	l, err := Open([]string{Stdin}, r, Format{})
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // The parsers in this file are written to be read. They take a whole input, after
@@ -106,10 +107,22 @@ func (r *headResult) slowStart(in string) (rest string, err error) {
 	return in, ErrHTTP09
 }
 
-// slowBinary looks for a control character in the first line, among the first 8 octets.
+// slowBinary looks for a control character, or octets that are no UTF-8, in the first line, among the
+// first 64 octets. The last character may be cut.
 func slowBinary(in string) bool {
-	line, _, _ := strings.Cut(strings.ReplaceAll(in[:min(len(in), 8)], "\r", "\n"), "\n")
-	return strings.ContainsFunc(line, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f })
+	line := in[:min(len(in), 64)]
+	if i := strings.IndexAny(line, "\r\n"); i >= 0 {
+		line = line[:i] + " "
+	}
+	if strings.ContainsFunc(line, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }) {
+		return true
+	}
+	for cut := range 4 {
+		if cut <= len(line) && utf8.ValidString(line[:len(line)-cut]) {
+			return cut > 0 && utf8.FullRuneInString(line[len(line)-cut:])
+		}
+	}
+	return true
 }
 
 func (r *headResult) slowStatusLine(in string) (rest string, err error) {

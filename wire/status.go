@@ -3,6 +3,7 @@ package wire
 import (
 	"bytes"
 	"errors"
+	"unicode/utf8"
 )
 
 const protocol = "HTTP/"
@@ -92,17 +93,22 @@ func otherProtocol(b []byte) bool {
 	return len(rest) > 3 && rest[0] == ' ' && threeDigits(rest[1:]) // ICY 200
 }
 
-// isBinary reports whether a control character stands where text would begin: in the first octets of
-// the first line. MySQL's greeting and the frames of HTTP/2 have one there.
+// isBinary reports whether there is what no text has, a control character or octets that are no UTF-8,
+// where text would begin: in the first octets of the first line. MySQL's greeting and the frames of
+// HTTP/2 have one there.
 func isBinary(b []byte) bool {
-	const enough = 8
-	for _, c := range b[:min(len(b), enough)] {
+	const enough = 64
+	for b = b[:min(len(b), enough)]; len(b) > 0; {
+		c, size := utf8.DecodeRune(b)
 		switch {
 		case c == '\r', c == '\n':
 			return false
 		case c < ' ' && c != '\t', c == 0x7f:
 			return true
+		case c == utf8.RuneError && size == 1:
+			return utf8.FullRune(b)
 		}
+		b = b[size:]
 	}
 	return false
 }

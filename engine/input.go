@@ -19,10 +19,11 @@ func parseInput(line string) (location, Anomaly, *Error) {
 	if len(line) > maxInput {
 		return location{}, 0, fault(KindInputTooLong, PhaseNone, nil, "the line is longer than %d bytes", maxInput)
 	}
-	raw := urlOf(line)
+	text := firstColumn(line)
+	raw := trimInput(text)
 	var anomalies Anomaly
-	if space := strings.IndexFunc(raw, unicode.IsSpace); space >= 0 {
-		if isSecondURL(raw[space:]) {
+	if space := strings.IndexFunc(text, unicode.IsSpace); space >= 0 {
+		if isSecondURL(text[space:]) {
 			return location{}, 0, fault(KindInputInvalidURL, PhaseNone, nil,
 				"%s has two URLs on one line; put each on a line of its own", quote(redact(line)))
 		}
@@ -141,15 +142,18 @@ func isPortOver(raw string) bool {
 	return err == nil
 }
 
-// urlOf returns the URL on an input line: without the white space around it, what is behind a tab,
-// which is another column, and a comment, which begins with " #".
-func urlOf(line string) string {
+// urlOf returns the URL on an input line.
+func urlOf(line string) string { return trimInput(firstColumn(line)) }
+
+// firstColumn returns what an input line has of a URL: without the white space around it, what is behind a
+// tab, which is another column, and a comment, which begins with " #".
+func firstColumn(line string) string {
 	// Where files were joined, a line can begin with a byte order mark. Left there, it would make a
 	// host of the scheme.
 	url := trimControls(strings.TrimPrefix(line, "\ufeff"))
 	url, _, _ = strings.Cut(url, "\t")
 	url, _, _ = strings.Cut(url, " #")
-	return trimInput(url)
+	return url
 }
 
 // openers may stand before a URL in a text.

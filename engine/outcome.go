@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -261,8 +262,8 @@ func receiveText(kind Kind, c *check, err error) string {
 		if c.noticed == 0 {
 			return "no answer in time"
 		}
-		if c.interim > 0 && len(c.in) == 0 {
-			return onlyInterim + " in time"
+		if c.interim > 0 && len(bytes.TrimLeft(c.in, "\r\n")) == 0 {
+			return onlyInterim + " come in time"
 		}
 		return "the answer was not complete in time"
 	case KindReceiveReset:

@@ -22,7 +22,7 @@ func cut(v *vectors.Response, how int) []string {
 	switch how {
 	case byteByByte:
 		var pieces []string
-		for i := range in {
+		for i := range len(in) {
 			pieces = append(pieces, in[i:i+1])
 		}
 		pieces[len(pieces)-1] += string(v.After)

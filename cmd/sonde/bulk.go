@@ -124,6 +124,7 @@ func (s *bulk) startEngine(cfg engine.Config) (err error) {
 		// But for that it looks at the Config alone, which is the command line.
 		why := strings.TrimPrefix(err.Error(), "engine: ")
 		why = strings.TrimPrefix(why, "ResolverConfig: resolver: ")
+		why = strings.Replace(why, "wire: ", "", 1)
 		return usageError("%s; see 'sonde %s --help'", why, s.name)
 	}
 	return nil

@@ -79,6 +79,9 @@ func (s *bulk) isColored() bool {
 // openOutput opens where the records go, and for a file what is beside it, so that a later run can
 // go on from there.
 func (s *bulk) openOutput() error {
+	if err := s.enoughFiles(); err != nil {
+		return err
+	}
 	if err := s.beginList(); err != nil {
 		return err
 	}
@@ -111,10 +114,7 @@ func (s *bulk) openOutput() error {
 			remedy(err, s.opt.concurrency, "give a file that can be written to -o"))
 	}
 	s.file = file
-	if err = s.enoughFiles(); err == nil {
-		err = s.openJournal()
-	}
-	if err != nil {
+	if err = s.openJournal(); err != nil {
 		s.closeFile()
 	}
 	return err

@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/term"
 
+	"github.com/sondeprobe/sonde/cmd/sonde/internal/output"
 	"github.com/sondeprobe/sonde/cmd/sonde/internal/progress"
 )
 
@@ -73,15 +74,18 @@ func raiseFiles(to int64) string {
 		progress.Count(openFilesLimit()), progress.Count(to), to)
 }
 
-// leastFree is the number of files that a run still opens at the least, once the list and the
-// output are open: what lies beside the output, its sockets to three DNS servers, a file of the
-// system's that is read again, a connection and another to a second address.
+// leastFree is the number of files that a run still opens at the least, without a file of records: the
+// list, what lies beside the records, its sockets to three DNS servers, a file of the system's that is
+// read again, a connection and another to a second address.
 const leastFree = 11
 
 // enoughFiles refuses to begin where there would never be a descriptor left for a connection: each
 // check would wait for one until its time is over.
 func (s *bulk) enoughFiles() error {
 	limit, open := openFilesLimit(), openFiles()
+	if open > 0 && s.opt.output != output.Stdout {
+		open++
+	}
 	if s.opt.dryRun || open == 0 || limit-open >= leastFree {
 		return nil
 	}

@@ -102,11 +102,13 @@ func parseRetryOn(text string) (outcomes, error) {
 
 // failOn is the value of --fail-on; the zero value is "none".
 type failOn struct {
+	none   bool // it was asked for
 	errors bool // whatever failed, and a body that is not as expected
 	outcomes
 }
 
 func (f *failOn) include(more failOn) {
+	f.none = f.none || more.none
 	f.errors = f.errors || more.errors
 	f.outcomes.include(more.outcomes)
 }
@@ -114,6 +116,7 @@ func (f *failOn) include(more failOn) {
 func parseFailOn(text string) (failOn, error) {
 	var f failOn
 	if text == "none" {
+		f.none = true
 		return f, nil
 	}
 	for part := range strings.SplitSeq(text, ",") {

@@ -112,12 +112,16 @@ func unknownCommand(name string) error {
 	return usageError("unknown command %s; see 'sonde --help'", quote(name))
 }
 
-// nearestFlag returns the flag whose name is most like name, and "" when none is.
+// nearestFlag returns the flag whose name is most like name: by the letters that differ, of those
+// that differ in few or begin alike. It is "" when none is. A flag that says the opposite is not like it.
 func nearestFlag(flags *pflag.FlagSet, name string) (near string) {
-	least := 1 + len(name)/3 // letters that may differ
+	few, least := 1+len(name)/3, 100
 	flags.VisitAll(func(f *pflag.Flag) {
-		if d := levenshtein.ComputeDistance(name, f.Name); len(name) > 1 && d <= least && !f.Hidden {
-			near, least = f.Name, d-1
+		d := levenshtein.ComputeDistance(name, f.Name)
+		alike := d <= few || len(name) >= 4 && strings.HasPrefix(f.Name, name[:4])
+		opposite := f.Name == "no-"+name || name == "no-"+f.Name
+		if len(name) > 1 && alike && !opposite && d < least && !f.Hidden {
+			near, least = f.Name, d
 		}
 	})
 	return near

@@ -108,6 +108,8 @@ func (o *scanOptions) check() error {
 	switch {
 	case !o.retryOn.empty() && o.retries == 0:
 		return usageError("--retry-on needs the number of further tries; give --retries 2 as well")
+	case o.failOn.none && (o.failOn.errors || !o.failOn.empty()):
+		return usageError("--fail-on none goes with nothing else; leave out one of them")
 	case o.headFirst && o.method != "GET" && o.method != "HEAD":
 		return usageError("--head-first sends HEAD and then GET, and -X asks for %s; "+
 			"leave out one of them", o.method)

@@ -87,7 +87,7 @@ func TestFlagValues(t *testing.T) {
 		t.Fatal(err)
 	}
 	parses(t, "fail-on", parseFailOn, map[string]failOn{
-		"none": {}, "errors": {errors: true}, "errors,500-599": {errors: true, outcomes: outcomes{codes: codes}}, "5xx": {outcomes: outcomes{codes: codes}},
+		"none": {none: true}, "errors": {errors: true}, "errors,500-599": {errors: true, outcomes: outcomes{codes: codes}}, "5xx": {outcomes: outcomes{codes: codes}},
 		"connect.refused": {outcomes: outcomes{kinds: kindSet{engine.KindConnectRefused: true}}},
 	}, "", "error", "5x", "none,404", "connect")
 	parses(t, "match-error", parseKinds, map[string]kindSet{

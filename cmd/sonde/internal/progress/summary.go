@@ -38,10 +38,10 @@ func (s Summary) String() string {
 		fmt.Fprintf(&b, "%s\n", Safe(c.First))
 	} else {
 		s.outcomes(&b, &c)
-		spaced(&b, &c)
 		kinds(&b, "errors by kind", &c, func(k engine.Kind) bool { return !k.IsLocal() })
 		kinds(&b, "shortages of this machine, which say nothing about the targets", &c, engine.Kind.IsLocal)
 	}
+	spaced(&b, &c)
 	if c.Heard == 0 && c.Kinds[engine.KindResolveTimeout]+c.Kinds[engine.KindResolveUnreachable] > 0 {
 		b.WriteString("no DNS server has answered anything; look at --resolver, or at the servers of resolv.conf\n")
 	}
@@ -194,11 +194,15 @@ func kinds(b *strings.Builder, title string, c *counts, belongs func(engine.Kind
 	}
 }
 
-// wide is the number of columns that the whole table of times takes.
-const wide = 62
+// wide and narrow are the columns of a terminal that the whole table of times takes, and the one of
+// two columns less.
+const (
+	wide   = 62
+	narrow = 42
+)
 
 // times is the table of times: of one result its own, of several how they lie. A terminal that is too
-// narrow for it gets two columns less.
+// narrow for it gets fewer columns.
 func (s Summary) times(b *strings.Builder, c *counts) {
 	rows := s.Tally.spreads()
 	if len(rows) == 0 {
@@ -219,6 +223,8 @@ func (s Summary) times(b *strings.Builder, c *counts) {
 	switch {
 	case s.isOfOne(c):
 		columns = []column{{"", 10, columns[3].of}}
+	case s.Width > 0 && s.Width < narrow:
+		columns = []column{columns[0], columns[3]}
 	case s.Width > 0 && s.Width < wide:
 		columns = []column{columns[0], columns[2], columns[4]}
 	}

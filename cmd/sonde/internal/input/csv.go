@@ -181,7 +181,10 @@ func (c *csvRows) overlong(b []byte) (fault string, err error) {
 // record goes on behind b, which it cannot when b is the rest of the text.
 func (c *csvRows) split(b []byte, rest bool) (n int, ok bool) {
 	if !c.head {
-		c.separator = separatorOf(b, c.end)
+		known := false
+		if c.separator, known = separatorOf(b, c.end); !known && !rest {
+			return 0, false
+		}
 	}
 	c.cells, c.plain = c.cells[:0], c.plain[:0]
 	for from := 0; ; {

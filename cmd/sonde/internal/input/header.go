@@ -13,26 +13,35 @@ const defaultColumn = "url"
 
 // separatorOf finds out what separates the cells of a text by its first row, which b begins with: a
 // tab, which no URL holds, or else what is there more often of comma and semicolon, or else nothing,
-// for which the line end stands. What is in quotes does not count.
-func separatorOf(b []byte, end byte) byte {
+// for which the line end stands. What is in quotes does not count, and a quote opens at the start of a
+// cell alone. It reports false when more than b may change the answer.
+func separatorOf(b []byte, end byte) (separator byte, known bool) {
 	var commas, semicolons int
-	quoted := false
-firstRow:
+	quoted, mayOpen := false, true
 	for _, c := range b {
 		switch {
-		case c == '"':
-			quoted = !quoted
 		case quoted:
+			quoted = c != '"'
+			mayOpen = !quoted // the second of a doubled quote opens again
+			continue
+		case c == '"' && mayOpen:
+			quoted = true
+			continue
 		case c == end:
-			break firstRow
+			return moreOften(commas, semicolons, end), true
 		case c == '\t':
-			return c
+			return c, true
 		case c == ',':
 			commas++
 		case c == ';':
 			semicolons++
 		}
+		mayOpen = c == ',' || c == ';'
 	}
+	return moreOften(commas, semicolons, end), false
+}
+
+func moreOften(commas, semicolons int, end byte) byte {
 	switch {
 	case commas == 0 && semicolons == 0:
 		return end

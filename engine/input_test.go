@@ -235,6 +235,9 @@ func TestInputLinesOnTheWire(t *testing.T) {
 		} else {
 			sent++
 			v.checkRequest(t, seen, r)
+			if got := slices.Collect(r.Anomalies.Names()); !slices.Equal(got, v.Anomalies) {
+				t.Errorf("%s: the record has the anomalies %v, want %v", v.Name, got, v.Anomalies)
+			}
 		}
 		v.checkRecord(t, r)
 	}

@@ -111,6 +111,37 @@ func BenchmarkTallyAdd(b *testing.B) {
 	})
 }
 
+// What a webmaster has to write anew is counted, and an input that may be more than a URL is shown: the
+// first, cut where it is long.
+func TestSummaryTellsWhatMovedAndOfSpaces(t *testing.T) {
+	tally := NewTally(Checks)
+	for _, url := range []string{"http://a.test/1%202", "http://a.test/" + strings.Repeat("%20", 40), "http://a.test/"} {
+		r := answered(200, time.Millisecond)
+		r.URL = url
+		if strings.Contains(url, "%20") {
+			r.Anomalies, r.MovedTo = engine.InputSpace, "http://b.test/"
+		}
+		tally.Add(r, 1)
+	}
+	s := Summary{Tally: tally, Elapsed: time.Second}
+	for _, want := range []string{"  moved for good           2   of those that are ok\n",
+		"2 inputs have a space inside, which is sent as %20, for example: http://a.test/1%202\n"} {
+		if got := s.String(); !strings.Contains(got, want) {
+			t.Errorf("got\n%s\nwant %q", got, want)
+		}
+	}
+	if got := string(s.Report("scan")); !strings.Contains(got, `"moved_for_good": 2`) {
+		t.Errorf("for programs: %s", got)
+	}
+	long := NewTally(Checks)
+	r := answered(200, time.Millisecond)
+	r.URL, r.Anomalies = "http://a.test/"+strings.Repeat("%20", 40), engine.InputSpace
+	long.Add(r, 1)
+	if got := (Summary{Tally: long}).String(); !strings.Contains(got, "for example: http://a.test/"+strings.Repeat("%20", 15)+"%...\n") {
+		t.Errorf("a single long one: %s", got)
+	}
+}
+
 func TestSummary(t *testing.T) {
 	got := Summary{
 		Tally: sample1(), Elapsed: 10 * time.Second, CPU: 108 * 60 * time.Microsecond, Limit: 1000,

@@ -178,7 +178,6 @@ func TestRedirectErrors(t *testing.T) {
 	expect(t, probe(t, newSite(t, Config{Strict: true}, pages).Engine, "http://a.test/repeated"), KindRedirectMultipleLocation, 302)
 }
 
-// Where one of several was too long to be looked at, no other can be the one that is meant.
 // What the first hops say is for good, as far as all of them do, replaces the first URL.
 func TestMovedToIsWhereTheFirstHopsLeadForGood(t *testing.T) {
 	pages := origin.Mux{
@@ -206,6 +205,7 @@ func TestMovedToIsWhereTheFirstHopsLeadForGood(t *testing.T) {
 	}
 }
 
+// Where one of several was too long to be looked at, no other can be the one that is meant.
 func TestALocationThatIsTooLongStaysTooLong(t *testing.T) {
 	long := "/" + strings.Repeat("a", maxLocation)
 	for i, locations := range [][]string{{long, "/a"}, {"/a", long}, {long, ""}, {"", long}, {"/a", "/b", long, "/a"}, {long, long}} {

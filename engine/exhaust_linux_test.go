@@ -111,7 +111,7 @@ func TestAnAnswerWithoutAnEndTakesBoundedMemory(t *testing.T) {
 			kind: KindReceiveHeadTooLarge, status: 200},
 		{name: "a status line", fill: "HTTP/1.1 200 " + strings.Repeat("a", wire.DefaultHeadBytes-14), rest: "a",
 			kind: KindReceiveHeadTooLarge},
-		{name: "garbage", fill: strings.Repeat("\xaa", 4<<10), rest: "\xaa", kind: KindReceiveHTTP09},
+		{name: "garbage", fill: strings.Repeat("\u00ea", 4<<10), rest: "\u00ea", kind: KindReceiveHTTP09},
 		{name: "interim responses", fill: strings.Repeat(interim, maxInterim), rest: interim, kind: KindReceiveTooMany1xx},
 		{name: "chunk extensions", fill: head + "Transfer-Encoding: chunked\r\n\r\n1;" + strings.Repeat("e", 16<<10-1), rest: "e",
 			kind: KindReceiveChunkOverhead, status: 200},

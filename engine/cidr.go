@@ -3,6 +3,7 @@ package engine
 import (
 	"iter"
 	"net/netip"
+	"strings"
 )
 
 // maxRangeBits bounds the range that [Addresses] lists: 2 to the power of it, the whole of IPv4.
@@ -30,6 +31,16 @@ func Addresses(line string) iter.Seq[string] {
 			}
 		}
 	}
+}
+
+// IsNoRange reports whether an input line is meant as a range of addresses, an address with a slash and
+// digits, and is none.
+func IsNoRange(line string) bool {
+	text := urlOf(line)
+	addr, bits, _ := strings.Cut(text, "/")
+	_, noAddr := netip.ParseAddr(addr)
+	_, noPrefix := netip.ParsePrefix(text)
+	return noAddr == nil && noPrefix != nil && bits != "" && strings.Trim(bits, "0123456789") == ""
 }
 
 func isWide(p netip.Prefix) bool { return p.Addr().BitLen()-p.Bits() > maxRangeBits }

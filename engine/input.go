@@ -24,8 +24,11 @@ func parseInput(line string) (location, Anomaly, *Error) {
 	var anomalies Anomaly
 	if space := strings.IndexFunc(text, unicode.IsSpace); space >= 0 {
 		if isSecondURL(text[space:]) {
-			return location{}, 0, fault(KindInputInvalidURL, PhaseNone, nil,
-				"%s has two URLs on one line; put each on a line of its own", quote(redact(line)))
+			told := "two URLs on one line; put each on a line of its own"
+			if !strings.ContainsAny(text[:space], "./:") || !strings.ContainsFunc(text[:space], unicode.IsLetter) {
+				told = "text before its URL; leave the URL alone on its line" // a bullet, a number, a word
+			}
+			return location{}, 0, fault(KindInputInvalidURL, PhaseNone, nil, "%s has %s", quote(redact(line)), told)
 		}
 		if strings.IndexByte(raw, ' ') >= 0 {
 			anomalies = InputSpace

@@ -74,7 +74,10 @@ func (c *check) receive() *Error {
 	}
 	c.clock.answered(c.arrived)
 	end, err := c.readHead()
-	if err != nil {
+	switch {
+	case err != nil && c.reused && c.interim == 0 && c.hop.StatusCode == 0 && isGarbage(err.Kind):
+		return c.unasked()
+	case err != nil:
 		return err
 	}
 	c.keepHead()
@@ -121,9 +124,16 @@ func (c *check) read() error {
 	return nil
 }
 
+// isGarbage reports whether k says that an answer does not begin as one. On a reused connection that is
+// the rest of an earlier answer, more likely than what this target has to say.
+func isGarbage(k Kind) bool {
+	return k == KindReceiveNotHTTP || k == KindReceiveHTTP09 || k == KindReceiveStatusLine
+}
+
 // unasked is the end of a reused connection on which more came than the one answer: its first bytes
-// had arrived before the request was sent, or others follow the response. Which of them answers this
-// request cannot be told, so none does: the check is made again on a fresh connection.
+// had arrived before the request was sent or are none of an answer, or others follow the response.
+// Which of them answers this request cannot be told, so none does: the check is made again on a fresh
+// connection.
 func (c *check) unasked() *Error {
 	c.engine.pool.distrust(c.conn.key)
 	err := c.fail(KindReceiveNotHTTP, PhaseWait, nil, "the connection brought bytes that answer no request")

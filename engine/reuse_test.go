@@ -90,6 +90,32 @@ func TestBytesThatCameBeforeTheRequestAnswerNothing(t *testing.T) {
 	}
 }
 
+// So it is with the rest of an answer that comes when the next request is under way: the body that a
+// server sends to a HEAD, or octets behind the length that it gave.
+func TestTheRestOfAnEarlierAnswerIsNoAnswer(t *testing.T) {
+	for _, rest := range []string{"hello", "EXTRA", "\x00\x01", "\r\n\r\n"} {
+		srv := serve(t, func(c *origin.Conn, r *origin.Request) {
+			if r.N == 2 {
+				c.WriteString(rest)
+			}
+			origin.Respond(200, "ok")(c, r)
+			if r.N == 2 {
+				c.CloseWrite()
+			}
+		})
+		e := newEngine(t, Config{})
+		expect(t, probe(t, e, srv.Addr().String()), KindNone, 200)
+		r := probe(t, e, srv.Addr().String())
+		expect(t, r, KindNone, 200)
+		if r.Attempts != 2 || r.Reused {
+			t.Errorf("%q: %d attempts, reused %v", rest, r.Attempts, r.Reused)
+		}
+	}
+	// A fresh connection has no earlier answer: it is what the target says.
+	srv := serve(t, origin.Send("EXTRAHTTP/1.1 200 OK\r\n\r\n"))
+	expect(t, probe(t, newEngine(t, Config{}), srv.Addr().String()), KindReceiveNotHTTP, 0)
+}
+
 // Two responses to one request: which of them is the answer cannot be told, so neither is.
 func TestMoreThanOneAnswerOnAKeptConnectionAnswersNothing(t *testing.T) {
 	srv := serve(t, func(c *origin.Conn, r *origin.Request) {

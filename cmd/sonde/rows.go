@@ -14,7 +14,7 @@ func (o *bulkOptions) inputFlags(f *pflag.FlagSet) {
 	set(f, &o.input, "input-format", "", "FORM", "lines", parseInputFormat,
 		"what the list is: lines (a URL each), csv (comma, semicolon or tab), jsonl (objects with \"url\")")
 	set(f, &o.column, "column", "", "N|NAME", "", parseColumn,
-		"the column of the URL in csv: its number, or its name in the header (default: url, or else 1)")
+		"the column of the URL in csv: its number, or its name in the header (default: url, or the first where there is no header)")
 	f.BoolVar(&o.meta, "meta", false,
 		"carry the other columns or keys into the record, as \"meta\"; --fields takes meta.NAME")
 }

@@ -99,6 +99,9 @@ func (s *scanRun) takeApart() {
 			for row := range rows(halt) {
 				addresses := engine.Addresses(row.Input)
 				if addresses == nil || row.Fault != "" {
+					if row.Fault == "" && engine.IsNoRange(row.Input) {
+						row.Fault = quote(row.Input) + " is no range: give an IPv4 address with /0 to /32, or an IPv6 address with /96 to /128"
+					}
 					addresses = slices.Values([]string{row.Input})
 				}
 				for address := range addresses {

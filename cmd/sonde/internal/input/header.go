@@ -73,6 +73,8 @@ func (c *csvRows) begin() (isHeader bool, err error) {
 		c.column, isHeader = found, true
 	case c.format.Column != "":
 		return false, formatError("has no column %q; its columns are %s", c.format.Column, shown(names))
+	case len(names) > 1 && isHeaderCell(names[0]): // which of them has the URL is not to be guessed
+		return false, formatError("has no column %q; its columns are %s; name the right one with --column, or give its number", defaultColumn, shown(names))
 	default:
 		isHeader = isHeaderCell(names[0])
 	}

@@ -2,8 +2,10 @@ package engine
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"net/netip"
+	"sync/atomic"
 	"testing"
 
 	"github.com/sondeprobe/sonde/bench/origin"
@@ -176,6 +178,33 @@ func TestHTTPSFirstFallsBackWhereNoTLSConnectionCanBeMade(t *testing.T) {
 
 // What says nothing against TLS does not lead to http: a certificate that cannot be verified, a name
 // that does not exist, an address that must not be dialled, and a redirect to a server without TLS.
+// Where a TLS connection stood once, http would give away what was meant to be kept: neither the GET after
+// a HEAD nor a further try falls back.
+func TestHTTPSFirstStaysWithHTTPSOnceTLSStood(t *testing.T) {
+	good := origin.NewAuthority()
+	for name, cfg := range map[string]Config{
+		"head first": {HeadFirst: true}, "a further try": {Retries: 1},
+	} {
+		conf := serverTLS(good.Issue("127.0.0.1"))
+		var handshakes atomic.Int32
+		conf.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) {
+			if handshakes.Add(1) > 1 {
+				return nil, errors.New("no more")
+			}
+			return nil, nil
+		}
+		secure := listenOrigin(t, origin.Config{Handler: origin.Respond(503, "", "Connection: close"), TLS: conf})
+		cfg.Bare, cfg.RootCAs = Bare{Scheme: BareHTTPSFirst}, good.Pool()
+		got, err := collect(t, retrying(t, cfg, 1), t.Context(), targets(secure.Addr().String()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r := got[1]; r.Scheme != "https" || r.Err == nil || r.Err.Phase != PhaseTLS || handshakes.Load() != 2 {
+			t.Errorf("%s: %s, %v after %+v and %d handshakes", name, r.URL, r.Err, r.Tries, handshakes.Load())
+		}
+	}
+}
+
 func TestHTTPSFirstStaysWithHTTPSOtherwise(t *testing.T) {
 	plain := serve(t, origin.Respond(200, ""))
 	good := origin.NewAuthority()

@@ -57,6 +57,7 @@ type check struct {
 	interim     int // 1xx responses before the current head
 	body        body
 	plain       [2][]byte // content without its codings
+	coded       bool      // the content has a coding that cannot be decoded
 
 	mu      sync.Mutex
 	aborted bool
@@ -160,6 +161,7 @@ func (c *check) exchange() *Error {
 			err = c.connect(mayReuse)
 		}
 		if err == nil {
+			c.job.mayFallBack = c.job.mayFallBack && !c.req.loc.https() // TLS stands
 			err = c.send()
 		}
 		if err == nil {
@@ -219,6 +221,7 @@ func (c *check) beginHop() {
 	c.clock.reset(c.res.Timings.Total)
 	c.noticed, c.arrived, c.reused, c.unstamped = 0, 0, false, false
 	c.location = "" // the one that led here is in the hop before
+	c.res.BodyRead = false
 }
 
 // beginProcess starts the last phase where the last bytes were noticed.

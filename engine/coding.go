@@ -202,11 +202,11 @@ func isZlib(b []byte) bool {
 }
 
 // decoded returns the content of the last response without its codings, as far as the limit lets
-// it, and whether that is all of it. What cannot be decoded is returned as it came.
+// it, and whether that is all of it. What cannot be decoded is returned as it came, and c.coded set.
 func (c *check) decoded() (content []byte, whole bool) {
 	e, list := c.engine, parseCodings(c.res.ContentEncoding)
 	content, whole = c.body.content, c.res.BodyComplete
-	if list.n == 0 || !e.decodes(&list) {
+	if c.coded = list.n > 0 && !e.decodes(&list); c.coded || list.n == 0 {
 		return content, whole
 	}
 	d := <-e.decoders
@@ -218,6 +218,11 @@ func (c *check) decoded() (content []byte, whole bool) {
 	for i := list.n - 1; i >= 0; i-- {
 		// One coding may make a thousand bytes of one, so that each ends at the limit.
 		out, more, err := d.decode(c.plain[i%2][:0], list.list[i], content, limit)
+		if err != nil && len(out) == 0 && len(content) > 0 && whole { // it is not what it says that it is
+			c.coded = true
+			c.deviates(BrokenCoding)
+			return content, whole
+		}
 		c.plain[i%2], content = out, out
 		if err != nil && (whole || !errors.Is(err, io.ErrUnexpectedEOF)) {
 			c.deviates(BrokenCoding)

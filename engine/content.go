@@ -28,6 +28,9 @@ func (e *Expect) missed(content []byte, where string) string {
 		if bytes.Contains(content, []byte(text)) {
 			return "holds " + quote(text) + ", which it should not"
 		}
+		if where != "" {
+			return "may hold " + quote(text) + ", and does not" + where
+		}
 	}
 	for _, pattern := range e.Regexp {
 		if !pattern.Match(content) {
@@ -81,7 +84,10 @@ func (c *check) keepBody(content []byte, whole bool) {
 // compare holds the content against what is expected.
 func (c *check) compare(content []byte, whole bool, err *Error) *Error {
 	where := ""
-	if !whole {
+	switch {
+	case c.coded:
+		where = " as it came, for its coding cannot be decoded"
+	case !whole:
 		where = " in its first " + strconv.Itoa(len(content)) + " bytes"
 	}
 	missed := c.engine.cfg.Expect.missed(content, where)

@@ -32,6 +32,7 @@ type cookie struct {
 
 // The reasons for which a cookie is refused.
 const (
+	cookieNone     = "cookies are turned off"
 	cookieTooLong  = "it has more than 4096 bytes"
 	cookieControl  = "it holds a control character"
 	cookieNameless = "it has no name"
@@ -55,7 +56,13 @@ const (
 // be another's.
 func (c *check) keepCookies() {
 	c.sets = false
-	if !isRedirect(c.hop.StatusCode) || c.engine.cfg.NoFollow || c.engine.cfg.NoCookies {
+	if !isRedirect(c.hop.StatusCode) || c.engine.cfg.NoFollow {
+		return
+	}
+	if c.engine.cfg.NoCookies {
+		if _, ok := c.head.LookField("set-cookie"); ok {
+			c.cookies.refused = cookieNone
+		}
 		return
 	}
 	for f := range c.head.All("set-cookie") {

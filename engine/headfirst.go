@@ -55,6 +55,7 @@ func (c *check) end(failed *Error) (waits bool) {
 // for it. 400 is not among them, for a GET with the same URL and fields is as malformed, and 429 is
 // not, for it asks for fewer requests. A failure to send or to receive counts as well, a time-out
 // included, for there are servers that never answer HEAD; so does a body, which HEAD never has.
+// A chain of redirects that leads nowhere may lead somewhere for GET.
 // What comes before the request (a name, a connection, a certificate) does not depend on the
 // method.
 func (c *check) refusesHead() bool {
@@ -63,6 +64,10 @@ func (c *check) refusesHead() bool {
 		return false
 	}
 	if r.Err != nil {
+		switch r.Err.Kind {
+		case KindRedirectLoop, KindRedirectMissingLocation, KindRedirectTooMany:
+			return true
+		}
 		return r.Err.Kind.isExchange()
 	}
 	switch r.StatusCode {

@@ -112,9 +112,30 @@ func TestAHeadThatIsAnsweredIsTheOnlyRequest(t *testing.T) {
 	}
 }
 
-// What comes before the request does not depend on the method, and neither does a bad redirect.
+// A chain that leads nowhere for HEAD may lead somewhere for GET; one that leads to what is refused does
+// not.
+func TestAChainThatLeadsNowhereForHEADIsMadeAgainWithGET(t *testing.T) {
+	for path, kind := range map[string]Kind{"/lost": KindRedirectMissingLocation, "/loop": KindRedirectLoop, "/ftp": KindNone} {
+		to := map[string]string{"/loop": "Location: /loop", "/ftp": "Location: ftp://a.test/"}[path]
+		fields := []string{to}
+		if to == "" {
+			fields = nil
+		}
+		s := newSite(t, Config{HeadFirst: true}, origin.Mux{path: byMethod(origin.Respond(302, "", fields...), origin.Respond(200, "here"))})
+		r := probe(t, s.Engine, "http://a.test"+path)
+		if kind == KindNone {
+			expect(t, r, KindRedirectScheme, 302)
+			wantTries(t, r)
+			continue
+		}
+		expect(t, r, KindNone, 200)
+		wantTries(t, r, Try{Kind: kind, StatusCode: 302})
+	}
+}
+
+// What comes before the request does not depend on the method.
 func TestAFailureThatIsNotAboutTheMethodIsNotMadeAgain(t *testing.T) {
-	s := newSite(t, Config{HeadFirst: true}, origin.Mux{"/lost": origin.Respond(302, "")})
+	s := newSite(t, Config{HeadFirst: true}, nil)
 	for input, kind := range map[string]Kind{
 		"http://no.test/": KindResolveNXDomain, "http://[": KindInputInvalidURL,
 	} {
@@ -122,11 +143,8 @@ func TestAFailureThatIsNotAboutTheMethodIsNotMadeAgain(t *testing.T) {
 		expect(t, r, kind, 0)
 		wantTries(t, r)
 	}
-	r := probe(t, s.Engine, "http://a.test/lost")
-	expect(t, r, KindRedirectMissingLocation, 302)
-	wantTries(t, r)
-	if n := len(s.requests()); n != 1 {
-		t.Errorf("%d requests, want 1", n)
+	if n := len(s.requests()); n != 0 {
+		t.Errorf("%d requests, want none", n)
 	}
 }
 

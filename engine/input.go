@@ -173,6 +173,35 @@ func isSecondURL(s string) bool {
 	return false
 }
 
+// redactURLs hides the userinfo of all URLs in a text, and what may be meant as userinfo in one that
+// begins with another scheme: "user:secret@host" has the scheme "user".
+func redactURLs(text string) string {
+	if !strings.Contains(text, "//") && hasScheme(text) {
+		return redact(text)
+	}
+	for from := 0; ; {
+		start := strings.Index(text[from:], "//")
+		if start < 0 {
+			return text
+		}
+		start += from + len("//")
+		end := start + len(text[start:])
+		if i := strings.IndexAny(text[start:], "/\\?# \t\"<>"); i >= 0 {
+			end = start + i
+		}
+		from = end
+		if at := strings.LastIndexByte(text[start:end], '@'); at > 0 {
+			text = text[:start] + "***" + text[start+at:]
+			from = start
+			if i := strings.IndexAny(text[start:], "/\\?# \t\"<>"); i >= 0 {
+				from += i
+			} else {
+				return text
+			}
+		}
+	}
+}
+
 // redact hides what may be credentials in a line that an error quotes: all between the scheme and the
 // last "@". Where userinfo ends by the standard does not help here: "http://me:pa/ss@host" is no URL
 // because of its password, and "me:pass@host" has the scheme "me".

@@ -138,10 +138,7 @@ func (c *check) unasked() *Error {
 	c.engine.pool.distrust(c.conn.key)
 	err := c.fail(KindReceiveNotHTTP, PhaseWait, nil, "the connection brought bytes that answer no request")
 	c.noticed, c.hop.StatusCode, c.hop.Anomalies = 0, 0, 0
-	r := &c.res
-	r.ContentType, r.ContentEncoding, r.WebServer, r.ContentLength = "", "", "", -1
-	r.Headers = nil
-	r.BodyBytes, r.BodyComplete, r.BodyRead = 0, false, false
+	c.forgetResponse()
 	return err
 }
 
@@ -163,6 +160,7 @@ func (c *check) readHead() (end int, failed *Error) {
 			continue
 		}
 		c.hop.StatusCode = c.head.StatusCode
+		c.forgetResponse()
 		if c.headLen += n; c.headLen > maxChainHeads {
 			err = wire.ErrHeadTooLarge
 		}
@@ -184,14 +182,19 @@ func (c *check) readHead() (end int, failed *Error) {
 	}
 }
 
+// forgetResponse forgets what the record shows of the response before.
+func (c *check) forgetResponse() {
+	r := &c.res
+	r.ContentType, r.WebServer, r.ContentEncoding, r.ContentLength, r.Headers = "", "", "", -1, nil
+	r.BodyBytes, r.BodyComplete, r.BodyRead = 0, false, false
+}
+
 // keepHead copies what the record shows of the head.
 func (c *check) keepHead() {
 	c.res.ContentType = c.value("content-type")
 	c.res.WebServer = c.value("server")
 	c.keepCodings()
 	c.keepHeaders()
-	c.res.ContentLength = -1
-	c.res.BodyBytes, c.res.BodyComplete, c.res.BodyRead = 0, false, false
 	c.keepLocation()
 	c.keepCookies()
 	c.keepRetryAfter()
@@ -224,13 +227,23 @@ func (c *check) keepHeaders() {
 			if len(c.res.Headers) == maxHeaders {
 				return
 			}
-			value := textOf(f)
-			if name == "location" || name == "content-location" {
-				value = redact(value)
-			}
-			c.res.Headers = append(c.res.Headers, ResponseField{name, value})
+			c.res.Headers = append(c.res.Headers, ResponseField{name, shownField(f)})
 		}
 	}
+}
+
+// shownField returns the value of a field, cut to maxFieldText, without the userinfo of URLs in it.
+func shownField(f wire.Field) string {
+	value := f.Value
+	if f.Folded {
+		f.Value = value[:min(len(value), maxLocation)]
+		value = f.AppendValue(nil)
+	}
+	text := string(value[:min(len(value), maxLocation)])
+	if len(value) > maxLocation {
+		text = withoutCut(text, errTooLong)
+	}
+	return cutText(redactURLs(text))
 }
 
 // value returns the first field of that name, cut to maxFieldText, as a string of its own; "" for none.
@@ -263,6 +276,7 @@ func (c *check) receiveFailed(err error) *Error {
 	}
 	if c.head.StatusCode >= 200 {
 		c.hop.StatusCode = c.head.StatusCode
+		c.forgetResponse()
 	}
 	if isEOF(err) {
 		return c.broken(c.head.EOF(c.in))

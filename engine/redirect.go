@@ -68,7 +68,12 @@ func (c *check) redirect() (more bool, failed *Error) {
 	}
 	next, err := c.resolveLocation()
 	if c.location != "" && (err != nil || isBadPort(next.port) || notes[status] != "") {
-		c.hop.LocationRaw = redact(escapeHigh(withoutCut(c.location, err)))
+		c.hop.LocationRaw = escapeHigh(withoutCut(c.location, err))
+		if err == nil { // where its authority ends is known
+			c.hop.LocationRaw = redactURLs(c.hop.LocationRaw)
+		} else {
+			c.hop.LocationRaw = redact(c.hop.LocationRaw)
+		}
 		c.hop.RedirectNote = notes[status]
 	}
 	if !isRedirect(status) || c.engine.cfg.NoFollow {

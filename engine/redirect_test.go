@@ -453,3 +453,37 @@ func TestOnlyTheAddressesThatMayBeDialledAre(t *testing.T) {
 		}
 	}
 }
+
+// What the record shows of a response is of one response: nothing of a redirect stands beside the status
+// of the broken answer that it led to.
+func TestABrokenAnswerHasNothingOfTheRedirectBefore(t *testing.T) {
+	pages := origin.Mux{
+		"/a":    raw("302 x", "Location: /b", "Content-Type: text/html", "Server: first"),
+		"/b":    origin.SendAndClose("HTTP/1.1 200 OK\r\nX: a\x00b\r\n\r\n"),
+		"/gone": origin.Respond(302, "<title>Redirect</title>", "Location: http://refused.test/", "Content-Type: text/html"),
+	}
+	s := newSite(t, Config{Title: true, KeepBody: true, Expect: Expect{Texts: []string{"Redirect"}}}, pages)
+	r := probe(t, s.Engine, "http://a.test/a")
+	expect(t, r, KindReceiveHeader, 200)
+	if r.ContentType != "" || r.WebServer != "" || r.Title != "" || r.BodyRead || r.ExpectAsked {
+		t.Errorf("%s", r.AppendJSON(nil, RecordOptions{}))
+	}
+	r = probe(t, s.Engine, "http://a.test/gone")
+	if !r.Failed || r.Title != "" || r.Body != nil || r.ExpectAsked {
+		t.Errorf("%s", r.AppendJSON(nil, RecordOptions{}))
+	}
+}
+
+func TestUserinfoOfURLsIsHiddenAndNothingElse(t *testing.T) {
+	for text, want := range map[string]string{
+		"https://a.test/@user/post": "https://a.test/@user/post", "/search?q=a@b.c": "/search?q=a@b.c",
+		"http://u:p@a.test/@b": "http://***@a.test/@b", "//u@a.test": "//***@a.test", "u:p@a.test": "u:***@a.test",
+		`<http://u:p@a.test/>; rel="x", <http://v@b.test>`: `<http://***@a.test/>; rel="x", <http://***@b.test>`,
+		"5; url=http://u:p@a.test":                         "5; url=http://***@a.test", "": "", "//": "//", "http://@a.test/": "http://@a.test/",
+		"http://a@b@c.test/": "http://***@c.test/",
+	} {
+		if got := redactURLs(text); got != want {
+			t.Errorf("%q: %q, want %q", text, got, want)
+		}
+	}
+}

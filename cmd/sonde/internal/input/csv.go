@@ -15,7 +15,8 @@ import (
 // is not where it belongs is a character like any other, as in Go's encoding/csv with LazyQuotes. It
 // holds one row, and is not safe for concurrent use.
 //
-// A row may have MaxLine bytes. Where a quote is opened and not closed within them, or within the
+// Over several lines a cell must be as RFC 4180 has it: otherwise a stray quote would take in the rows up
+// to the next quoted cell. A row may have MaxLine bytes. Where a quote is opened and not closed within them, or within the
 // text, its first line is a row with a Fault and the next row begins behind it, so that one stray
 // quote costs one row and not the rest of the list.
 type csvRows struct {
@@ -27,6 +28,7 @@ type csvRows struct {
 	head      bool     // the first row that is not blank was seen
 	keys      [][]byte // of the columns, as JSON strings, when the rows carry them
 
+	stray bool     // a cell over several lines had a quote that is not doubled
 	raw   []byte   // the row that was read last, without its line end; valid until the next
 	cells [][]byte // of it
 	plain []byte   // cells that had doubled quotes
@@ -54,6 +56,9 @@ func (c *csvRows) Next() (Row, error) {
 		case broken:
 			return Row{Input: string(c.raw), Fault: fault}, nil
 		}
+		if !c.head && c.isPreamble() {
+			continue
+		}
 		if !c.head && !c.isBlank() {
 			c.head = true
 			isHeader, err := c.begin()
@@ -68,6 +73,13 @@ func (c *csvRows) Next() (Row, error) {
 			return row, nil
 		}
 	}
+}
+
+// isPreamble reports whether the record is a line before the header that other programs write there: a
+// comment, or the separator ("sep=;").
+func (c *csvRows) isPreamble() bool {
+	line := bytes.TrimLeft(c.raw, whiteSpace)
+	return bytes.HasPrefix(line, []byte("#")) || bytes.HasPrefix(line, []byte("sep=")) && len(line) <= len("sep=;")
 }
 
 // isBlank reports whether all cells of the record are blank.
@@ -124,8 +136,12 @@ func (c *csvRows) record() (fault string, err error) {
 	for seen := 0; ; {
 		b, _ := c.r.Peek(c.r.Buffered())
 		if bytes.IndexByte(b[seen:], c.end) >= 0 {
+			c.stray = false
 			if n, ok := c.split(b, false); ok {
 				return "", c.take(b[:n], n)
+			}
+			if c.stray {
+				return faultQuote, c.takeLine(b)
 			}
 		}
 		seen = len(b)
@@ -221,7 +237,7 @@ func (c *csvRows) cell(b []byte, from int, rest bool) (cell []byte, to int, ok b
 // quoted reads the cell whose text begins at from, behind its quote. It returns false when the quote
 // is not closed.
 func (c *csvRows) quoted(b []byte, from int, rest bool) (cell []byte, to int, ok bool) {
-	start := len(c.plain)
+	start, begin, lone := len(c.plain), from, false
 	for i := from; ; {
 		at := bytes.IndexByte(b[i:], '"')
 		if at < 0 {
@@ -229,6 +245,10 @@ func (c *csvRows) quoted(b []byte, from int, rest bool) (cell []byte, to int, ok
 		}
 		i += at + 1
 		if to, ok := c.closes(b, i, rest); ok {
+			if lone && bytes.IndexByte(b[begin:i], c.end) >= 0 {
+				c.stray = true
+				return nil, 0, false
+			}
 			if len(c.plain) == start {
 				return b[from : i-1], to, true
 			}
@@ -238,6 +258,8 @@ func (c *csvRows) quoted(b []byte, from int, rest bool) (cell []byte, to int, ok
 		c.plain = append(c.plain, b[from:i]...)
 		if i < len(b) && b[i] == '"' {
 			i++ // the second of a doubled quote
+		} else {
+			lone = lone || i < len(b)
 		}
 		from = i
 	}

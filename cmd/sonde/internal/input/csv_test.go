@@ -102,6 +102,9 @@ func TestCSV(t *testing.T) {
 
 		{"a quote that is not closed", meta, "url,a\na.test,\"1\nb.test,2\n",
 			`!a.test,"1! the row opens a quote and does not close it | b.test{"a":"2"}`},
+		{"a stray quote before a quoted cell", byName, "note,link\n5\" disk,a.test\n\"5\" disk,b.test\nx,c.test\n\"fine, really\",d.test\nz,e.test\n",
+			`a.test | !"5" disk,b.test! the row opens a quote and does not close it | c.test | d.test | e.test`},
+		{"a comment and a separator before the header", byName, "# all pages\nsep=;\nid;link\n1;a.test\n", "a.test"},
 		{"and at the end", plain, "url,a\na.test,1\nb.test,\"", `a.test | !b.test,"! the row opens a quote and does not close it`},
 		{"too few columns", plain, "id,url\n1\n2,a.test\n", "!1! the row has 1 column, and the URL is in column 2 | a.test"},
 		{"blank and too few columns", plain, "a,b,url\n,\n \n1,2,a.test\n", "a.test"},

@@ -94,6 +94,7 @@ type bulk struct {
 
 	whole   bool // the list came to its end; owned by the sequence
 	matched atomic.Bool
+	waited  time.Duration // for the first input
 	started time.Time
 	cpu     time.Duration // of the process before the run
 }
@@ -168,7 +169,7 @@ func (s *bulk) run(work func() error) error {
 	s.writeRecords()
 	unwatch := s.watchSignals()
 	if s.opt.maxTime > 0 {
-		defer time.AfterFunc(s.opt.maxTime, func() { s.abort(errMaxTime) }).Stop()
+		defer time.AfterFunc(s.opt.maxTime-s.waited, func() { s.abort(errMaxTime) }).Stop()
 	}
 
 	runErr := work()

@@ -1,11 +1,13 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
+	"os/signal"
 	"strings"
 	"time"
 
@@ -127,9 +129,22 @@ func (s *bulk) beginList() error {
 	if s.opt.output == output.Stdout || s.list == nil {
 		return nil
 	}
-	found, err := s.list.Begin()
-	if err != nil {
+	ctx, stop := signal.NotifyContext(s.ctx, interrupts()...)
+	defer stop()
+	if s.opt.maxTime > 0 {
+		ctx, stop = context.WithTimeout(ctx, s.opt.maxTime)
+		defer stop()
+	}
+	began := time.Now()
+	found, err := s.list.Begin(ctx.Done())
+	s.waited = time.Since(began)
+	switch {
+	case err != nil:
 		return s.listFailed(err)
+	case !found && errors.Is(ctx.Err(), context.DeadlineExceeded):
+		return runtimeError("stopped after %s (--max-time), before the first input came; run the same command again", s.opt.maxTime)
+	case !found && ctx.Err() != nil:
+		return &exit{exitInterrupted, "interrupted before the first input came; run the same command again"}
 	}
 	if found || s.opt.resume && holdsSomething(s.opt.output) {
 		return nil

@@ -32,15 +32,21 @@ func (s *bulk) abort(cause error) {
 // signal to the process, and then to the group that the process is in.
 const sameInterrupt = 500 * time.Millisecond
 
+// interrupts are the signals that end a run in good order.
+func interrupts() []os.Signal {
+	signals := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) { // nohup
+		signals = append(signals, syscall.SIGHUP)
+	}
+	return signals
+}
+
 // watchSignals drains at the first signal and aborts at the second. After that a signal has its
 // default effect, so that a run that waits for a stuck reader of its output can still be ended. When
 // it is stopped, a signal that counts once with the first still has none.
 func (s *bulk) watchSignals() (stop func()) {
 	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
-	if !signal.Ignored(syscall.SIGHUP) { // nohup
-		signal.Notify(signals, syscall.SIGHUP)
-	}
+	signal.Notify(signals, interrupts()...)
 	done, gone := make(chan struct{}), make(chan struct{})
 	var first os.Signal
 	var since time.Time // zero for no signal

@@ -269,6 +269,29 @@ func TestInterruptDoesNotWaitForInput(t *testing.T) {
 	p.end(exitInterrupted)
 }
 
+// A list that gives nothing for now keeps neither an interrupt nor --max-time from ending the run, also
+// where the output waits for the first input.
+func TestAListWithoutAnInputYetCanBeLeft(t *testing.T) {
+	in, typed, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	defer typed.Close()
+	out := filepath.Join(t.TempDir(), "out.jsonl")
+	p := start(t, in, nil, "scan", "-o", out, "--max-time", "100ms")
+	p.end(exitRuntime)
+	if told := p.told.String(); !strings.Contains(told, "stopped after 100ms (--max-time), before the first input came") {
+		t.Errorf("told %s", told)
+	}
+	p = start(t, in, nil, "scan", "-o", out)
+	p.signalUntilItEnds(os.Interrupt) // the first ones may come before anybody looks
+	p.cmd.Wait()
+	if _, err := os.Stat(out); err == nil {
+		t.Error("the output was made")
+	}
+}
+
 func TestInterruptEndsDryRun(t *testing.T) {
 	in, typed, err := os.Pipe()
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sondeprobe/sonde/cmd/sonde/internal/input"
+	"github.com/sondeprobe/sonde/cmd/sonde/internal/output"
 	"github.com/sondeprobe/sonde/engine"
 )
 
@@ -100,6 +101,10 @@ the first finishes the checks that are in flight, the second stops at once.`,
 	return cmd
 }
 
+// mostKept is the most that a record keeps of a body in a file: as JSON that may be six times as much,
+// and package output reads lines of 16 MiB.
+const mostKept = 2 << 20
+
 // check finds what is wrong with the flags together.
 func (o *scanOptions) check() error {
 	if err := errors.Join(o.bulkOptions.check(), o.names.check()); err != nil {
@@ -118,6 +123,8 @@ func (o *scanOptions) check() error {
 			"leave out one of them", o.needsContent())
 	case o.needsContent() != "" && (o.bodyLimit == 0 || o.method == "HEAD"):
 		return usageError("%s looks at the body, and none is read with --method HEAD or --body-limit 0; leave out one of them", o.needsContent())
+	case o.responseBody && o.bodyLimit > mostKept && o.output != output.Stdout:
+		return usageError("--response-body with a --body-limit over 2MiB makes records that --resume could not read again; give 2MiB at the most, or leave out -o")
 	case o.failUnexpected && !o.expects():
 		return usageError("--fail-unexpected needs something that is expected; give --expect TEXT as well")
 	case o.source.IsValid() && !o.names.family().Has(o.source):

@@ -164,7 +164,7 @@ func TestCSVFilesInOrder(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	if found, err := l.Begin(); !found || err != nil {
+	if found, err := l.Begin(nil); !found || err != nil {
 		t.Errorf("it begins with %v, %v", found, err)
 	}
 	var got []Row
@@ -187,7 +187,7 @@ func TestCSVFilesInOrder(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer empty.Close()
-	if found, err := empty.Begin(); found || err != nil {
+	if found, err := empty.Begin(nil); found || err != nil {
 		t.Errorf("headers alone begin with %v, %v", found, err)
 	}
 }

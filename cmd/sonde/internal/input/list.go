@@ -78,14 +78,19 @@ func (l *List) Holds(info os.FileInfo) bool {
 // Begin begins to read, and waits for the first input: what is done before a list is worked on, and
 // must not be done for one that has no input or is none, comes behind it. It reports whether there is an
 // input, and why the list ended without one, as Err does. It may be called once, before Rows.
-func (l *List) Begin() (found bool, err error) {
+// It ends early when halt is closed, with neither.
+func (l *List) Begin(halt <-chan struct{}) (found bool, err error) {
 	l.start()
-	row, found := <-l.rows
-	if !found {
-		return false, l.err
+	select {
+	case row, found := <-l.rows:
+		if !found {
+			return false, l.err
+		}
+		l.first = &row
+		return true, nil
+	case <-halt:
+		return false, nil
 	}
-	l.first = &row
-	return true, nil
 }
 
 func (l *List) start() {

@@ -170,7 +170,7 @@ func TestAListBeginsWithItsFirstInput(t *testing.T) {
 		{[]string{empty, empty}, nil, false}, {[]string{empty, broken}, nil, true},
 	} {
 		l := open(t, tt.files...)
-		found, err := l.Begin()
+		found, err := l.Begin(nil)
 		if found != (tt.want != nil) || (err != nil) != tt.fails {
 			t.Errorf("%q: begins with %v, %v", tt.files, found, err)
 		}

@@ -115,7 +115,7 @@ func (s *bulk) summary(partial string) progress.Summary {
 		Limit:     s.limit,
 		Account:   s.account(),
 		Where:     s.where(),
-		Kept:      s.left != "",
+		Kept:      s.leftAlone(),
 		DryRun:    s.opt.dryRun,
 		Partial:   partial,
 		Width:     s.terminalWidth(),

@@ -97,7 +97,7 @@ func (s *bulk) finish(runErr, outErr error) error {
 	switch {
 	case isNone && s.listError() != nil: // which is all that there is to say
 	case isNone && s.opt.quiet:
-		s.meter.Printf("sonde: 0 inputs%s", s.leftAlone())
+		s.meter.Printf("%s", strings.TrimSuffix("sonde: 0 inputs; "+s.leftAlone(), "; "))
 	case !s.opt.quiet:
 		s.meter.Printf("%s", strings.TrimRight(sum.String(), "\n"))
 	}
@@ -108,12 +108,15 @@ func (s *bulk) finish(runErr, outErr error) error {
 	return end
 }
 
-// leftAlone says of an output that an empty list leaves as it is that it does.
+// leftAlone says what an empty list has come to in the output: nothing.
 func (s *bulk) leftAlone() string {
 	if s.left == "" {
 		return ""
 	}
-	return "; " + s.left + " is left as it was"
+	if _, err := os.Stat(s.left); err != nil {
+		return s.left + " was not made"
+	}
+	return s.left + " is left as it was"
 }
 
 // reason says why the list was not worked through.

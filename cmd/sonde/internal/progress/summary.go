@@ -19,7 +19,7 @@ type Summary struct {
 	Account   Account
 	Forgotten int64  // targets that were not remembered, for want of room: what repeats them was checked
 	Where     string // the records are
-	Kept      bool   // there was nothing to check, and Where is left as it was
+	Kept      string // what became of the output of an empty list; "" for another
 	DryRun    bool   // nothing was checked, only read
 	Partial   string // why inputs are left; "" when none are
 	Width     int    // columns of the terminal; 0 when there is none
@@ -54,8 +54,8 @@ func (s Summary) String() string {
 			Count(s.Forgotten), plural(s.Forgotten, "target was", "targets were"))
 	}
 	fmt.Fprintf(&b, "%s\n", s.Account)
-	if s.Kept {
-		fmt.Fprintf(&b, "the list is empty; %s is left as it was\n", Safe(s.Where))
+	if s.Kept != "" {
+		fmt.Fprintf(&b, "the list is empty; %s\n", Safe(s.Kept))
 		return b.String()
 	}
 	fmt.Fprintf(&b, "%s %s written to %s\n", Count(s.Account.Written),

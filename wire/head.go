@@ -90,7 +90,8 @@ func (h *ResponseHead) Reset() {
 //
 // Errors: [ErrNotHTTP], [ErrHTTP09], [ErrStatusLine], [ErrVersion],
 // [ErrStatusCode], [ErrHeader], [ErrHeadTooLarge]. A head beyond the limits is
-// refused before its end has arrived.
+// refused before its end has arrived, and so is a status line with a version or
+// a code that no further bytes can mend; the first wrong byte names the error.
 //
 // Bytes that do not begin with "HTTP/" are [ErrNotHTTP] as soon as they show
 // another protocol's first line: a word, a slash and a digit (RTSP/1.0,

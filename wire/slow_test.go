@@ -32,8 +32,7 @@ func (r headResult) String() string {
 
 var (
 	slowOther   = regexp.MustCompile(`^(SSH-|\+OK|-ERR|\* OK|\* BYE|RFB 0|AMQP|\x15\x03|[A-Za-z]{1,16}/[0-9]|[A-Za-z]{1,16} [0-9]{3}|[0-9]{3}[ -])`)
-	slowVersion = regexp.MustCompile(`(?s)^HTTP/1\.([0-9])([^0-9].*)?$`)
-	slowCode    = regexp.MustCompile(`(?s)^([1-9][0-9][0-9])([^0-9].*)?$`)
+	slowOpening = regexp.MustCompile(`^HTTP/(?:1(?:\.(?:([0-9])(?:( +)(?:([1-9])(?:([0-9])([0-9])?)?)?)?)?)?)?`)
 	slowField   = regexp.MustCompile("(?s)^([!#$%&'*+.^_`|~0-9A-Za-z-]+)([ \t]*):(.*)$")
 )
 
@@ -125,33 +124,41 @@ func slowBinary(in string) bool {
 	return true
 }
 
+// slowStatusLine goes by the first octet that has no place in a status line. Of a line without an end
+// it looks at 64 octets.
 func (r *headResult) slowStatusLine(in string) (rest string, err error) {
-	line, rest, err := r.slowLine(in)
-	if err != nil {
-		return in, err
+	line, rest, unfinished := r.slowLine(in)
+	opening := in
+	if unfinished != nil {
+		opening = opening[:min(len(opening), 64)]
 	}
-	version := slowVersion.FindStringSubmatch(line)
+	fits := slowOpening.FindStringSubmatch(opening)
+	minor, spaces, first, last := fits[1], fits[2], fits[3], fits[5]
+	next := opening[len(fits[0]):]
+	isEnd := strings.HasPrefix(next, "\n") || strings.HasPrefix(next, "\r\n")
+	isDigit := next != "" && '0' <= next[0] && next[0] <= '9'
 	switch {
+	case next == "", next == "\r":
+		return in, ErrIncomplete
+	case next[0] == 0, next[0] == '\r' && !isEnd:
+		return in, ErrStatusLine
+	case minor == "", spaces == "" && isDigit:
+		return in, ErrVersion
+	case spaces == "", first == "" && isEnd:
+		return in, ErrStatusLine
+	case last == "", isDigit:
+		return in, ErrStatusCode
+	case next[0] != ' ' && !isEnd:
+		return in, ErrStatusLine
+	case unfinished != nil:
+		return in, ErrIncomplete
 	case slowForbidden(line):
 		return in, ErrStatusLine
-	case version == nil:
-		return in, ErrVersion
 	}
-	after := strings.TrimLeft(version[2], " ")
-	spaces := len(version[2]) - len(after)
-	code := slowCode.FindStringSubmatch(after)
-	switch {
-	case spaces == 0 || after == "":
-		return in, ErrStatusLine
-	case code == nil:
-		return in, ErrStatusCode
-	case code[2] != "" && code[2][0] != ' ':
-		return in, ErrStatusLine
-	}
-	r.status, _ = strconv.Atoi(code[1])
-	r.minor, _ = strconv.Atoi(version[1])
-	r.reason = strings.TrimPrefix(code[2], " ")
-	if spaces > 1 {
+	r.status, _ = strconv.Atoi(first + fits[4] + last)
+	r.minor, _ = strconv.Atoi(minor)
+	_, r.reason, _ = strings.Cut(line[len(fits[0]):], " ")
+	if len(spaces) > 1 {
 		r.anomalies |= StatusLineSpace
 	}
 	if r.minor > 1 {

@@ -117,17 +117,16 @@ func threeDigits(b []byte) bool {
 	return isDigit(b[0]) && isDigit(b[1]) && isDigit(b[2])
 }
 
-// statusLine reads "HTTP/1.1 200 OK"; "HTTP/" has been seen.
+// statusLine reads "HTTP/1.1 200 OK"; "HTTP/" has been seen. What can become no status line is refused
+// before its end has arrived, for a peer may send no more.
 func (h *ResponseHead) statusLine(b []byte) error {
+	const enough = 64 // octets of an unfinished line that are read again when more arrive
 	end, next := h.nextLine(b)
+	opening := b[h.line:]
 	if next == 0 {
-		return ErrIncomplete
+		opening = opening[:min(len(opening), enough)]
 	}
-	line := b[h.line:end]
-	if bytes.IndexByte(line, 0) >= 0 || bytes.IndexByte(line, '\r') >= 0 {
-		return ErrStatusLine
-	}
-	minor, rest, err := version(line[len(protocol):])
+	minor, rest, err := version(opening[len(protocol):])
 	if err != nil {
 		return err
 	}
@@ -138,10 +137,17 @@ func (h *ResponseHead) statusLine(b []byte) error {
 	code, reason, err := statusCode(rest[spaces:])
 	switch {
 	case spaces == 0:
-		return ErrStatusLine
+		return misfit(rest, ErrStatusLine)
 	case err != nil:
 		return err
-	case minor > 1:
+	case next == 0:
+		return ErrIncomplete
+	}
+	line := b[h.line:end]
+	if bytes.IndexByte(line, 0) >= 0 || bytes.IndexByte(line, '\r') >= 0 {
+		return ErrStatusLine
+	}
+	if minor > 1 {
 		h.Anomalies |= VersionMinor
 	}
 	if spaces > 1 {
@@ -151,37 +157,66 @@ func (h *ResponseHead) statusLine(b []byte) error {
 		h.Anomalies |= StatusRange
 	}
 	h.StatusCode, h.Minor = code, min(minor, 1)
-	h.reason = span{value: uint32(end - len(reason)), valueEnd: uint32(end)}
+	h.reason = span{value: uint32(min(len(b)-len(reason), end)), valueEnd: uint32(end)}
 	h.stage = stageFields
 	h.line, h.scan = next, next
 	return nil
 }
 
-// version reads what follows "HTTP/". A number that is not 1.x is ErrVersion.
+// version reads what follows "HTTP/", and the octet behind it. A number that is not 1.x is ErrVersion.
 func version(b []byte) (minor int, rest []byte, err error) {
-	if len(b) < 3 || b[0] != '1' || b[1] != '.' || !isDigit(b[2]) ||
-		len(b) > 3 && isDigit(b[3]) {
-		return 0, nil, ErrVersion
+	switch {
+	case len(b) > 0 && b[0] != '1':
+		err = misfit(b, ErrVersion)
+	case len(b) > 1 && b[1] != '.':
+		err = misfit(b[1:], ErrVersion)
+	case len(b) > 2 && !isDigit(b[2]):
+		err = misfit(b[2:], ErrVersion)
+	case len(b) > 3 && isDigit(b[3]):
+		err = ErrVersion
+	case len(b) < 4:
+		err = ErrIncomplete
+	}
+	if err != nil {
+		return 0, nil, err
 	}
 	return int(b[2] - '0'), b[3:], nil
 }
 
-// statusCode reads the code and, after one space, the reason phrase. A missing
-// code, and one with something glued to it, is ErrStatusLine; what is there and
-// is no code is ErrStatusCode.
+// statusCode reads the code, and the octet behind it, and returns what follows when that is a space:
+// the reason phrase begins there. A missing code, and one with something glued to it, is
+// ErrStatusLine; what is there and is no code is ErrStatusCode.
 func statusCode(b []byte) (code int, reason []byte, err error) {
+	for i, c := range b[:min(len(b), 3)] {
+		switch {
+		case i == 0 && (c == '\r' || c == '\n'):
+			return 0, nil, misfit(b, ErrStatusLine)
+		case !isDigit(c), i == 0 && c == '0':
+			return 0, nil, misfit(b[i:], ErrStatusCode)
+		}
+		code = code*10 + int(c-'0')
+	}
 	switch {
-	case len(b) == 0:
-		return 0, nil, ErrStatusLine
-	case len(b) < 3 || !threeDigits(b) || b[0] == '0' || len(b) > 3 && isDigit(b[3]):
+	case len(b) < 4:
+		return 0, nil, ErrIncomplete
+	case isDigit(b[3]):
 		return 0, nil, ErrStatusCode
-	}
-	code = int(b[0]-'0')*100 + int(b[1]-'0')*10 + int(b[2]-'0')
-	switch {
-	case len(b) == 3:
+	case b[3] == ' ':
+		return code, b[4:], nil
+	case b[3] == '\r', b[3] == '\n':
 		return code, nil, nil
-	case b[3] != ' ':
-		return 0, nil, ErrStatusLine
 	}
-	return code, b[4:], nil
+	return 0, nil, ErrStatusLine
+}
+
+// misfit says what the octet that b begins with makes of a line in which it has no place: err, unless
+// it is a NUL, or a CR that no LF follows.
+func misfit(b []byte, err error) error {
+	switch {
+	case len(b) == 1 && b[0] == '\r':
+		return ErrIncomplete
+	case b[0] == 0, b[0] == '\r' && b[1] != '\n':
+		return ErrStatusLine
+	}
+	return err
 }

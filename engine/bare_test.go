@@ -145,10 +145,10 @@ func TestHTTPSFirstFallsBackWhereNoTLSConnectionCanBeMade(t *testing.T) {
 		status int
 		tries  []Try
 	}{
-		1: {KindNone, 200, []Try{{Kind: KindTLSNotTLS}, {StatusCode: 503}}},
-		2: {KindConnectRefused, 0, []Try{{Kind: KindConnectRefused}}},
-		3: {KindReceiveReset, 0, []Try{{Kind: KindTLSReset}}},
-		4: {KindNone, 200, []Try{{StatusCode: 503}}},
+		1: {KindNone, 200, []Try{{Method: "GET", Kind: KindTLSNotTLS}, {Method: "GET", StatusCode: 503}}},
+		2: {KindConnectRefused, 0, []Try{{Method: "GET", Kind: KindConnectRefused}}},
+		3: {KindReceiveReset, 0, []Try{{Method: "GET", Kind: KindTLSReset}}},
+		4: {KindNone, 200, []Try{{Method: "GET", StatusCode: 503}}},
 	} {
 		if n == 0 {
 			continue

@@ -55,17 +55,17 @@ func TestAHeadThatIsRefusedOrAnsweredWronglyIsMadeAgainWithGET(t *testing.T) {
 		head origin.Handler
 		try  Try
 	}{
-		"403":        {origin.Respond(403, "no"), Try{StatusCode: 403}},
-		"404":        {origin.Respond(404, "no"), Try{StatusCode: 404}},
-		"405":        {origin.Respond(405, "no"), Try{StatusCode: 405}},
-		"500":        {origin.Respond(500, "no"), Try{StatusCode: 500}},
-		"501":        {origin.Respond(501, "no"), Try{StatusCode: 501}},
-		"503":        {origin.Respond(503, "no"), Try{StatusCode: 503}},
-		"closed":     {raw(""), Try{Kind: KindReceiveEmptyReply}},
-		"reset":      {reset, Try{Kind: KindReceiveReset}},
-		"cut short":  {raw("HTTP/1.1 200 OK\r\nServer:"), Try{KindReceiveHeadTruncated, 200, 0}},
-		"body":       {raw(string(origin.Response(200, "body"))), Try{StatusCode: 200}},
-		"body alone": {raw("<html></html>\r\n"), Try{Kind: KindReceiveHTTP09}},
+		"403":        {origin.Respond(403, "no"), Try{Method: "HEAD", StatusCode: 403}},
+		"404":        {origin.Respond(404, "no"), Try{Method: "HEAD", StatusCode: 404}},
+		"405":        {origin.Respond(405, "no"), Try{Method: "HEAD", StatusCode: 405}},
+		"500":        {origin.Respond(500, "no"), Try{Method: "HEAD", StatusCode: 500}},
+		"501":        {origin.Respond(501, "no"), Try{Method: "HEAD", StatusCode: 501}},
+		"503":        {origin.Respond(503, "no"), Try{Method: "HEAD", StatusCode: 503}},
+		"closed":     {raw(""), Try{Method: "HEAD", Kind: KindReceiveEmptyReply}},
+		"reset":      {reset, Try{Method: "HEAD", Kind: KindReceiveReset}},
+		"cut short":  {raw("HTTP/1.1 200 OK\r\nServer:"), Try{Method: "HEAD", Kind: KindReceiveHeadTruncated, StatusCode: 200}},
+		"body":       {raw(string(origin.Response(200, "body"))), Try{Method: "HEAD", StatusCode: 200}},
+		"body alone": {raw("<html></html>\r\n"), Try{Method: "HEAD", Kind: KindReceiveHTTP09}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newSite(t, Config{HeadFirst: true}, origin.Mux{"/": byMethod(tc.head, ok)})
@@ -87,7 +87,7 @@ func TestAHeadThatIsRefusedIsMadeAgainOnce(t *testing.T) {
 	s := newSite(t, Config{HeadFirst: true}, origin.Mux{})
 	r := probe(t, s.Engine, "http://a.test/")
 	expect(t, r, KindNone, 404)
-	wantTries(t, r, Try{StatusCode: 404})
+	wantTries(t, r, Try{Method: "HEAD", StatusCode: 404})
 	if asked := s.methodsOf(); !slices.Equal(asked, []string{"HEAD /", "GET /"}) {
 		t.Errorf("the server was asked %v", asked)
 	}
@@ -129,7 +129,7 @@ func TestAChainThatLeadsNowhereForHEADIsMadeAgainWithGET(t *testing.T) {
 			continue
 		}
 		expect(t, r, KindNone, 200)
-		wantTries(t, r, Try{Kind: kind, StatusCode: 302})
+		wantTries(t, r, Try{Method: "HEAD", Kind: kind, StatusCode: 302})
 	}
 }
 
@@ -158,7 +158,7 @@ func TestAHeadWithoutAnAnswerIsMadeAgain(t *testing.T) {
 		return !r.Failed
 	})
 	expect(t, r, KindNone, 200)
-	wantTries(t, r, Try{Kind: KindReceiveTimeout})
+	wantTries(t, r, Try{Method: "HEAD", Kind: KindReceiveTimeout})
 }
 
 // The redirects keep HEAD, and GET begins at the first URL, with what belongs to its origin.
@@ -171,7 +171,7 @@ func TestAGetAfterHeadBeginsAtTheFirstURL(t *testing.T) {
 	})
 	r := probe(t, s.Engine, "http://u:p@a.test/")
 	expect(t, r, KindNone, 200)
-	wantTries(t, r, Try{StatusCode: 404})
+	wantTries(t, r, Try{Method: "HEAD", StatusCode: 404})
 	want := []string{"HEAD /", "HEAD /final", "GET /", "GET /final"}
 	if asked := s.methodsOf(); !slices.Equal(asked, want) {
 		t.Errorf("the servers were asked %v, want %v", asked, want)
@@ -213,8 +213,8 @@ func TestRetriesAreAboutTheGetAfterHead(t *testing.T) {
 	for n, r := range got {
 		expect(t, r, KindNone, 200)
 		sums(t, r)
-		wantTries(t, r, Try{StatusCode: 429}, Try{StatusCode: 405}, Try{StatusCode: 503},
-			Try{Kind: KindReceiveReset})
+		wantTries(t, r, Try{Method: "HEAD", StatusCode: 429}, Try{Method: "HEAD", StatusCode: 405},
+			Try{Method: "GET", StatusCode: 503}, Try{Method: "GET", Kind: KindReceiveReset})
 		want := []string{"HEAD", "HEAD", "GET", "GET", "GET"}
 		if path := fmt.Sprintf("/%d", n-1); r.Attempts != 5 || !slices.Equal(asked[path], want) {
 			t.Errorf("%s: %d attempts, asked %v", path, r.Attempts, asked[path])
@@ -261,7 +261,7 @@ func TestAGetAfterHeadWaitsForItsHost(t *testing.T) {
 			expect(t, results[2], KindNone, 200)
 			expect(t, results[1], KindLocalCanceled, 0)
 			sums(t, results[1])
-			wantTries(t, results[1], Try{StatusCode: 503})
+			wantTries(t, results[1], Try{Method: "HEAD", StatusCode: 503})
 			if results[1].Attempts != 1 || toA.Load() != 1 {
 				t.Errorf("%d attempts, %d requests", results[1].Attempts, toA.Load())
 			}
@@ -296,7 +296,7 @@ func TestGetsAfterHeadKeepToHostConcurrency(t *testing.T) {
 	}
 	for _, r := range got {
 		expect(t, r, KindNone, 200)
-		wantTries(t, r, Try{StatusCode: 405})
+		wantTries(t, r, Try{Method: "HEAD", StatusCode: 405})
 	}
 	if n := most.Load(); n > 2 {
 		t.Errorf("%d requests under way to two hosts", n)

@@ -262,6 +262,7 @@ func (w *record) tries(tries []Try) {
 		t := &tries[i]
 		w.item("tries", i)
 		w.b = append(w.b, '{')
+		w.text("method", t.Method)
 		w.text("error_kind", t.Kind.String())
 		if t.StatusCode != 0 {
 			w.int("status_code", int64(t.StatusCode))

@@ -73,6 +73,7 @@ type (
 		Etag      []string `json:"etag,omitempty"`
 	}
 	wantTry struct {
+		Method     string  `json:"method,omitempty"`
 		Kind       string  `json:"error_kind,omitempty"`
 		StatusCode int     `json:"status_code,omitempty"`
 		Total      float64 `json:"total_ms"`
@@ -155,7 +156,7 @@ func fullResult() (*Result, *wantRecord) {
 		Location:    "https://b.test/z",
 		LocationRaw: "/\x00\u0085%FF", RedirectNote: "300 \"x\"", MovedTo: "https://b.test:8443/x",
 		Redirects: redirects, Failed: true, Err: fault(KindReceiveReset, PhaseReceive, nil, "a \"sentence\"\r\n"),
-		Tries: []Try{{StatusCode: 503, Total: 1_234_567},
+		Tries: []Try{{Method: "HEAD", StatusCode: 503, Total: 1_234_567},
 			{Kind: KindConnectTimeout, Total: 5 * time.Second}},
 		Timings: sum, Source: SourceProcess, Attempts: 5, Reused: yes, SYNRetransmits: retransmits, BodyBytes: read, BodyComplete: yes,
 		BodyRead: true, ExpectAsked: true, ExpectFound: yes, Anomalies: Anomaly(wire.BareLF|wire.ExtraBytes) | RepeatedLocation | Downgrade,
@@ -181,7 +182,7 @@ func fullResult() (*Result, *wantRecord) {
 		Redirects: &redirects, ChainStatus: []int{301, 404}, Failed: true,
 		ErrorKind: "receive.reset", ErrorPhase: "receive", Error: "a \"sentence\"\r\n",
 		Timings: wSum, TimingSource: "process", Attempts: 5, Reused: &yes, SYNRetransmits: &retransmits, BodyBytes: &read,
-		Tries:        []wantTry{{"", 503, 1.234}, {"connect.timeout", 0, 5000}},
+		Tries:        []wantTry{{"HEAD", "", 503, 1.234}, {"", "connect.timeout", 0, 5000}},
 		BodyComplete: &yes, ExpectFound: &yes, Anomalies: []string{"bare_lf", "extra_bytes", "repeated_location", "downgrade"},
 		Hops: []wantHop{
 			{URL: "http://a.test/", StatusCode: 301, Location: "https://b.test:8443/x", Raw: "/\x01", Note: "305", HostIP: "2001:db8::1", Port: 80,

@@ -17,6 +17,7 @@ const keptFailure = 5 * time.Second
 
 // Try is one earlier try of a check that was made again.
 type Try struct {
+	Method     string        // of its last request; "" when none was made
 	Kind       Kind          // KindNone when the try came to a final response
 	StatusCode int           // 0 when none was received
 	Total      time.Duration // of the try
@@ -112,7 +113,7 @@ func (c *check) mayGoAgain() bool {
 }
 
 func (r *Result) try() Try {
-	t := Try{StatusCode: r.StatusCode, Total: r.Timings.Total}
+	t := Try{Method: r.Method, StatusCode: r.StatusCode, Total: r.Timings.Total}
 	if r.Err != nil {
 		t.Kind = r.Err.Kind
 	}

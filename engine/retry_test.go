@@ -52,7 +52,7 @@ func TestWhatMayPassIsTriedAgain(t *testing.T) {
 	if r.Attempts < 4 || len(r.Tries) != 3 {
 		t.Fatalf("%d attempts, tries %+v", r.Attempts, r.Tries)
 	}
-	for i, want := range []Try{{Kind: KindReceiveReset}, {StatusCode: 503}, {StatusCode: 429}} {
+	for i, want := range []Try{{Method: "GET", Kind: KindReceiveReset}, {Method: "GET", StatusCode: 503}, {Method: "GET", StatusCode: 429}} {
 		try := r.Tries[i]
 		if try.Total <= 0 {
 			t.Errorf("try %d took %v", i, try.Total)

@@ -10,11 +10,12 @@ import (
 )
 
 // lookInto makes sure that a regular file is of the format, as far as its start tells: that CSV has
-// the column that is asked for, and that what is read as lines is not a list of another format.
+// the column that is asked for, that JSON Lines is not an array, and that what is read as lines is not a
+// list of another format.
 // Whether the file can be read is for later.
 func (f Format) lookInto(r io.Reader, name string) error {
 	ends := endsOf(name)
-	if f.Kind == JSONL || f.Kind == Lines && ends == "" {
+	if f.Kind == Lines && ends == "" {
 		return nil
 	}
 	text, free, err := decompress(r)
@@ -32,11 +33,17 @@ func (f Format) lookInto(r io.Reader, name string) error {
 		return nil
 	}
 	line, err := NewScanner(text).Next()
+	begins := strings.TrimLeft(line, whiteSpace)
 	switch {
 	case err != nil:
+	case f.Kind == JSONL && strings.HasPrefix(begins, "["):
+		return formatError(faultArray)
+	case f.Kind == JSONL:
 	case ends == "csv" && isCSV(line):
 		return formatError("looks like CSV; give --input-format csv")
-	case ends == "jsonl" && strings.HasPrefix(strings.TrimLeft(line, whiteSpace), "{"):
+	case ends == "jsonl" && strings.HasPrefix(begins, "["):
+		return formatError(faultArray)
+	case ends == "jsonl" && strings.HasPrefix(begins, "{"):
 		return formatError("looks like JSON Lines; give --input-format jsonl")
 	}
 	return nil

@@ -23,6 +23,9 @@ func (j *jsonRows) Next() (Row, error) {
 		return Row{Input: line}, err
 	}
 	j.line = append(j.line[:0], strings.Trim(line, jsonBlanks)...)
+	if string(j.line) == "[" {
+		return Row{Input: line, Fault: "this " + faultArray}, nil
+	}
 	if !json.Valid(j.line) {
 		return Row{Input: line, Fault: "the line is not JSON: " + syntaxError(j.line)}, nil
 	}
@@ -32,11 +35,16 @@ func (j *jsonRows) Next() (Row, error) {
 		row.Input = text(j.line)
 	case '{':
 		j.object(&row)
+	case '[':
+		row.Fault = "this " + faultArray
 	default:
 		row.Fault = `the line is neither a JSON object with "url" nor a string`
 	}
 	return row, nil
 }
+
+// faultArray says what is wrong with a JSON array, on one line or on several.
+const faultArray = "is a JSON array, and JSON Lines has one value a line; write it so: jq -c '.[]' FILE"
 
 func syntaxError(line []byte) string {
 	var any any

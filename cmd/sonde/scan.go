@@ -5,6 +5,8 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/andybalholm/brotli"
@@ -144,6 +146,28 @@ func (o *scanOptions) check() error {
 // expects reports whether the body is to hold something, or not to.
 func (o *scanOptions) expects() bool {
 	return len(o.expect.Texts)+len(o.expect.Not)+len(o.expect.Regexp) > 0
+}
+
+// onDemand lists the keys that records have only because a flag asks for them.
+func (o *scanOptions) onDemand() (keys []string) {
+	for _, name := range o.responseHeaders {
+		if name = "headers." + strings.ToLower(name); !slices.Contains(keys, name) {
+			keys = append(keys, name)
+		}
+	}
+	if o.title {
+		keys = append(keys, "title")
+	}
+	if o.hash != "" {
+		keys = append(keys, "body_sha256")
+	}
+	if o.expects() {
+		keys = append(keys, "expect_found")
+	}
+	if o.responseBody {
+		keys = append(keys, "body", "body_base64")
+	}
+	return keys
 }
 
 // needsContent names the flag that looks at the body; "" for none.

@@ -79,8 +79,8 @@ func (o *bulkOptions) outputFlags(f *pflag.FlagSet) {
 	f.BoolVar(&o.resume, "resume", false,
 		"go on with a run that ended early: keep what FILE holds, and do the rest")
 	f.BoolVar(&o.overwrite, "overwrite", false, "empty FILE first, if it holds something")
-	set(f, &o.format, "format", "", "FORM", "jsonl", oneOf("jsonl", "csv", "text"),
-		"jsonl (for programs), csv (for a spreadsheet), text (for people)")
+	set(f, &o.format, "format", "", "FORM", "", oneOf("jsonl", "csv", "text"),
+		"jsonl (for programs), csv (for a spreadsheet), text (for people); jsonl unless FILE ends in .csv")
 	set(f, &o.fields, "fields", "", "LIST", "", parseFields,
 		"these keys of the record alone, such as n,input,status_code,timings_ms.wait")
 	set(f, &o.summaryJSON, "summary-json", "", "FILE", "", parseFileName,

@@ -38,7 +38,7 @@ func scan(opt *scanOptions, std streams) error {
 	if s.most = cfg.Bare.MostParts(); s.most > 1 {
 		s.parts, schema = cfg.Bare.Parts, form.ScanParts
 	}
-	if err := errors.Join(s.chooseForm(schema), s.openInput()); err != nil {
+	if err := errors.Join(s.chooseForm(schema.With(opt.onDemand()...)), s.openInput()); err != nil {
 		return err
 	}
 	if opt.lab {

@@ -1,6 +1,7 @@
 package form
 
 import (
+	"fmt"
 	"math"
 	"slices"
 	"strings"
@@ -61,6 +62,10 @@ func New(kind Kind, list string, schema Schema, color bool) (*Form, error) {
 		columns = schema.csv
 	case kind == Text:
 		columns = schema.text
+	}
+	if len(columns) > maxColumns {
+		return nil, fmt.Errorf("%d fields are more than the %d that a line can have; name fewer, or an object as a whole",
+			len(columns), maxColumns)
 	}
 	for i, c := range columns {
 		k := schema.key(c.name)

@@ -198,7 +198,7 @@ func TestTheZeroFormIsWholeRecords(t *testing.T) {
 
 func TestAppendAllocatesNothing(t *testing.T) {
 	room := make([]byte, 0, 64<<10)
-	for _, schema := range []Schema{Scan, Resolve} {
+	for _, schema := range []Schema{wholeScan, Resolve} {
 		records := [][]byte{scanRecord(1, "x")}
 		for _, text := range hostile {
 			records = append(records, scanRecord(1<<40, text), resolveRecord(1<<40, text))

@@ -28,7 +28,7 @@ func TestWhatTheRowsCarryIsAField(t *testing.T) {
 		{"whole", "meta", `{"meta":` + carried + `}`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			f := mustNew(t, JSONL, c.list, Scan.WithMeta(), false)
+			f := mustNew(t, JSONL, c.list, Scan.With(metaKey), false)
 			line := lineOf(t, f, []byte(metaRecord))
 			if string(line) != c.want {
 				t.Errorf("%s\nwant\n%s", line, c.want)
@@ -41,17 +41,17 @@ func TestWhatTheRowsCarryIsAField(t *testing.T) {
 }
 
 func TestWhatTheRowsCarryInCSVAndText(t *testing.T) {
-	f := mustNew(t, CSV, `meta.two words,meta.a"b,n`, Scan.WithMeta(), false)
+	f := mustNew(t, CSV, `meta.two words,meta.a"b,n`, Scan.With(metaKey), false)
 	got := string(f.Append(f.AppendHeader(nil), []byte(metaRecord)))
 	if want := "meta.two words,\"meta.a\"\"b\",n\r\n'=1,,7\r\n"; got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
-	f = mustNew(t, CSV, "", Scan.WithMeta(), false)
+	f = mustNew(t, CSV, "", Scan.With(metaKey), false)
 	cells, err := csv.NewReader(bytes.NewReader(f.Append(nil, []byte(metaRecord)))).Read()
 	if err != nil || cells[len(cells)-1] != carried {
 		t.Errorf("%v, %q", err, cells)
 	}
-	f = mustNew(t, Text, "n,meta.tags", Scan.WithMeta(), false)
+	f = mustNew(t, Text, "n,meta.tags", Scan.With(metaKey), false)
 	if got := string(lineOf(t, f, []byte(metaRecord))); got != "     7  a b" {
 		t.Errorf("%q", got)
 	}
@@ -64,7 +64,7 @@ func TestFieldsOfMetaNeedIt(t *testing.T) {
 			t.Errorf("%s: %v", list, err)
 		}
 	}
-	if _, err := New(JSONL, "metal", Scan.WithMeta(), false); err == nil {
+	if _, err := New(JSONL, "metal", Scan.With(metaKey), false); err == nil {
 		t.Error("metal is a field")
 	}
 	if Scan.key("meta") != nil || slices.ContainsFunc(Scan.csv, func(c column) bool { return c.name == "meta" }) {
@@ -78,8 +78,8 @@ func TestFieldsAreBounded(t *testing.T) {
 	for i := range maxColumns + 1 {
 		names = append(names, fmt.Sprint("meta.", i))
 	}
-	mustNew(t, CSV, strings.Join(names[1:], ","), Scan.WithMeta(), false).Append(nil, []byte(metaRecord))
-	_, err := New(CSV, strings.Join(names, ","), Scan.WithMeta(), false)
+	mustNew(t, CSV, strings.Join(names[1:], ","), Scan.With(metaKey), false).Append(nil, []byte(metaRecord))
+	_, err := New(CSV, strings.Join(names, ","), Scan.With(metaKey), false)
 	if err == nil || !strings.Contains(err.Error(), "81 fields are more than the 80") {
 		t.Error(err)
 	}
@@ -93,7 +93,7 @@ func TestHostileKeysOfMetaStayClean(t *testing.T) {
 		record := append([]byte(`{"n":7,"meta":{`), engine.AppendString(nil, text)...)
 		record = append(engine.AppendString(append(record, ':'), text), "}}"...)
 		for _, kind := range []Kind{JSONL, CSV, Text} {
-			f := mustNew(t, kind, "n,meta."+text, Scan.WithMeta(), false)
+			f := mustNew(t, kind, "n,meta."+text, Scan.With(metaKey), false)
 			if header := f.AppendHeader(nil); len(header) > 0 {
 				mustBeOneLine(t, f, header)
 			}

@@ -13,9 +13,9 @@ func forms(t testing.TB) (all []*Form) {
 	for _, kind := range []Kind{JSONL, CSV, Text} {
 		for _, list := range []string{
 			"", "n", "n,input", "input,n", "input,n,error",
-			"webserver,hops,input,n,dns.cname,location", allOf(Scan),
+			"webserver,hops,input,n,dns.cname,location", allOf(wholeScan),
 		} {
-			all = append(all, mustNew(t, kind, list, Scan, kind == Text && len(list) < 8))
+			all = append(all, mustNew(t, kind, list, wholeScan, kind == Text && len(list) < 8))
 		}
 	}
 	return all

@@ -23,6 +23,9 @@ var (
 	server = resolver.At(netip.MustParseAddrPort("192.0.2.53:53"))[0]
 )
 
+// wholeScan has all that the flags can ask for, but for what rows carry.
+var wholeScan = Scan.With("title", "headers", "headers.server", "body_sha256", "expect_found", "body", "body_base64")
+
 // fullScan is a Result with every field set, of which text is the part that comes from outside.
 func fullScan(n int64, text string) *engine.Result {
 	times := engine.Timings{

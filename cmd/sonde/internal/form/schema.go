@@ -11,18 +11,49 @@ import (
 type Schema struct {
 	keys      []key
 	csv, text []column
-	meta      bool // records have what their rows carry: any keys, inside metaKey
+	asked     []string // of onDemand
 }
 
 // metaKey is the key of what a row of the list carries into its record. It is the last key.
 const metaKey = "meta"
 
-// WithMeta returns the schema of records that have what their rows carry. Whatever is inside is a
-// field: "meta.price". In CSV it is a column at the end where the user names none.
-func (s Schema) WithMeta() Schema {
-	s.meta = true
-	s.csv = append(slices.Clip(s.csv), column{name: metaKey})
+// onDemand has the keys that a record has only where a flag asks for them.
+var onDemand = map[string]string{
+	"title":        "--title",
+	"headers":      "--response-header",
+	"body_sha256":  "--hash sha256",
+	"body":         "--response-body",
+	"body_base64":  "--response-body",
+	"expect_found": "--expect",
+	metaKey:        "--meta",
+}
+
+// With returns the schema of records that have keys on demand as well: "title", or "headers.server" for
+// a field of the response. In CSV they are columns at the end where the user names none. With "meta",
+// whatever is inside it is a field: "meta.price".
+func (s Schema) With(names ...string) Schema {
+	s.keys, s.csv, s.asked = slices.Clip(s.keys), slices.Clip(s.csv), slices.Clip(s.asked)
+	for _, name := range names {
+		whole, _, isInside := strings.Cut(name, ".")
+		if s.asked = append(s.asked, whole); isInside {
+			s.keys = append(s.keys, key{name, -24, plain})
+		}
+		s.csv = append(s.csv, column{name: name})
+	}
 	return s
+}
+
+// isMissing names the flag without which the field is in no record; "" where none is missing.
+func (s *Schema) isMissing(name string) string {
+	whole, part, isInside := strings.Cut(name, ".")
+	hasName := func(k key) bool { return k.name == name }
+	switch {
+	case whole == "headers" && isInside && !slices.ContainsFunc(s.keys, hasName):
+		return onDemand[whole] + " " + part
+	case slices.Contains(s.asked, whole):
+		return ""
+	}
+	return onDemand[whole]
 }
 
 // isMeta reports whether a name is that of what the rows carry, or of a part of it.
@@ -184,6 +215,8 @@ func (s *Schema) parse(list string) (columns []column, err error) {
 		switch {
 		case name == "":
 			return nil, fmt.Errorf("a name is missing in %q; put one comma between two names", list)
+		case s.isMissing(name) != "":
+			return nil, fmt.Errorf("field %q is there with %s only; give that as well", name, s.isMissing(name))
 		case s.key(name) == nil:
 			return nil, s.unknown(name)
 		case slices.ContainsFunc(columns, func(c column) bool { return c.name == name }):
@@ -191,16 +224,12 @@ func (s *Schema) parse(list string) (columns []column, err error) {
 		}
 		columns = append(columns, column{name: name})
 	}
-	if len(columns) > maxColumns {
-		return nil, fmt.Errorf("%d fields are more than the %d that a line can have; name fewer, or meta as a whole",
-			len(columns), maxColumns)
-	}
 	return columns, nil
 }
 
 // key returns the key with the name, or nil.
 func (s *Schema) key(name string) *key {
-	if s.meta && isMeta(name) {
+	if isMeta(name) && s.isMissing(name) == "" {
 		return &key{name, -24, plain}
 	}
 	for i := range s.keys {
@@ -225,9 +254,6 @@ func (s *Schema) unknown(name string) error {
 			return fmt.Errorf("field %q is inside %s, which is written as a whole only; name %q",
 				name, whole, whole)
 		}
-	}
-	if isMeta(name) {
-		return fmt.Errorf("field %q is there with --meta only; give that as well", name)
 	}
 	if near := s.nearest(name); near != "" {
 		return fmt.Errorf("unknown field %q; did you mean %q?", name, near)

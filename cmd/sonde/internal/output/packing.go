@@ -29,6 +29,16 @@ func PackingOf(name string) Packing {
 	return None
 }
 
+// Unpacked returns the name of a file without the suffix that [PackingOf] goes by.
+func Unpacked(name string) string {
+	for _, suffix := range [...]string{".gz", ".zst"} {
+		if whole, ok := strings.CutSuffix(name, suffix); ok {
+			return whole
+		}
+	}
+	return name
+}
+
 // String returns the packing's name as people know it.
 func (p Packing) String() string {
 	return [...]string{"plain text", "gzip", "zstd"}[p]

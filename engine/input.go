@@ -2,6 +2,7 @@ package engine
 
 import (
 	"errors"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -97,6 +98,10 @@ func inputFault(line, raw string, err error) *Error {
 		return fault(KindInputUnsupportedScheme, PhaseNone, err, "%s is neither http nor https%s", shown, didYouMean(raw))
 	case errors.Is(err, errPort0):
 		return fault(KindInputBlockedPort, PhaseNone, err, "%s: %v", shown, err)
+	case strings.HasPrefix(raw, "<") || strings.HasPrefix(raw, `"`) || strings.HasPrefix(raw, "'"):
+		return fault(KindInputInvalidURL, PhaseNone, err, "%s is not a URL; take away what stands around it", shown)
+	case isIPv6(raw):
+		return fault(KindInputInvalidURL, PhaseNone, err, "%s is not a URL; put an IPv6 address into brackets: [%s]", shown, raw)
 	case errors.Is(err, errColon):
 		return fault(KindInputInvalidURL, PhaseNone, err, "%s has no colon behind its scheme; write https://host/", shown)
 	case errors.Is(err, errMisspelt):
@@ -110,6 +115,11 @@ func inputFault(line, raw string, err error) *Error {
 		return fault
 	}
 	return fault(KindInputInvalidURL, PhaseNone, err, "%s is not a URL", shown)
+}
+
+func isIPv6(raw string) bool {
+	addr, err := netip.ParseAddr(raw)
+	return err == nil && addr.Is6() && addr.Zone() == ""
 }
 
 // didYouMean asks for http or https where the scheme is one letter away from it.

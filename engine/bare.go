@@ -174,24 +174,26 @@ func (l *location) setPort(port uint16) {
 	l.target = l.url[len(l.url)-len(l.target):]
 }
 
-// fallBack returns the job that is to be done in place of a check that has ended: http where no TLS
-// connection could be made, and both are asked for. Nothing of the request was sent, so that any method
-// may be sent now.
-func (c *check) fallBack() (j job, ok bool) {
+// fallsBack reports whether a check that has ended is made again over http: no TLS connection could be
+// made, and both are asked for. Nothing of the request was sent, so that any method may be sent now.
+func (c *check) fallsBack() bool {
 	err := c.res.Err
 	switch {
 	case !c.job.mayFallBack, err == nil:
-		return job{}, false
+		return false
 	case err.Phase > PhaseTLS, c.res.Redirects > 0: // there was TLS
-		return job{}, false
-	case !err.Kind.isNoTLS():
-		return job{}, false
+		return false
 	}
-	j = c.job
+	return err.Kind.isNoTLS()
+}
+
+// overHTTP returns the job of a check that falls back.
+func (c *check) overHTTP() job {
+	j := c.job
 	j.mayFallBack = false
 	j.setScheme("http")
 	j.addTry(c)
-	return j, true
+	return j
 }
 
 // isNoTLS reports whether k may be the sign of a server without TLS. A certificate that cannot be

@@ -29,16 +29,11 @@ type check struct {
 
 	req     request
 	sent    []sentRequest // of this chain, for loops
-	cookies cookies       // of this chain
-	offered cookies       // them, and what the last response sets
-	sets    bool          // it sets some: offered counts once its redirect is followed
 	hop     *Hop          // the current one, last of res.Hops
 	clock   clock         // of the current hop
 	addrs   []netip.AddrPort
-	public  bool // the hop before was at a public address
-
+	public  bool            // the hop before was at a public address
 	missing resolver.Family // whose answer did not come in time; Any: none
-	asked   string          // the name that it was asked for, absolute
 
 	conn        *conn
 	spent       []*conn // to be closed
@@ -56,12 +51,17 @@ type check struct {
 	headLen     int // bytes of heads in this chain
 	interim     int // 1xx responses before the current head
 	body        body
-	plain       [2][]byte // content without its codings
-	coded       bool      // the content has a coding that cannot be decoded
 
 	mu      sync.Mutex
 	aborted bool
 	waiting *sock.Conn // the socket that abort must wake
+
+	// What few checks need stands last: a thousand states are more than a processor keeps at hand.
+	cookies *cookies  // of this chain; nil for none
+	offered *cookies  // them, and what the last response sets; nil where it sets none
+	asked   string    // the name that an answer of the missing family was asked for, absolute
+	plain   [2][]byte // content without its codings
+	coded   bool      // the content has a coding that cannot be decoded
 }
 
 const (
@@ -299,7 +299,7 @@ func (c *check) shrink() {
 	if cap(c.body.content) > bodyBuffer {
 		c.body.content = nil
 	}
-	c.cookies, c.offered, c.sets = cookies{}, cookies{}, false // forgotten, however few
+	c.cookies, c.offered = nil, nil // forgotten, however few
 	for i := range c.plain {
 		if cap(c.plain[i]) > bodyBuffer {
 			c.plain[i] = nil

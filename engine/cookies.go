@@ -55,20 +55,19 @@ const (
 // chain's when the redirect is followed: until its last byte has come, the answer may turn out to
 // be another's.
 func (c *check) keepCookies() {
-	c.sets = false
+	c.offered = nil
 	if !isRedirect(c.hop.StatusCode) || c.engine.cfg.NoFollow {
 		return
 	}
 	if c.engine.cfg.NoCookies {
 		if _, ok := c.head.LookField("set-cookie"); ok {
-			c.cookies.refused = cookieNone
+			c.cookies = &cookies{refused: cookieNone}
 		}
 		return
 	}
 	for f := range c.head.All("set-cookie") {
-		if !c.sets {
-			c.sets = true
-			c.offered = cookies{slices.Clone(c.cookies.list), c.cookies.refused}
+		if c.offered == nil {
+			c.offered = c.cookies.clone()
 		}
 		if f.Folded && len(f.Value) <= 2*maxCookie { // room for the line ends
 			f.Value = f.AppendValue(nil)
@@ -85,15 +84,22 @@ func (c *check) keepCookies() {
 
 // takeCookies makes what the response has set the chain's.
 func (c *check) takeCookies() {
-	if c.sets {
-		c.cookies = c.offered // which is never changed, but made anew
+	if c.offered != nil {
+		c.cookies = c.offered
 	}
+}
+
+func (s *cookies) clone() *cookies {
+	if s == nil {
+		return new(cookies)
+	}
+	return &cookies{slices.Clone(s.list), s.refused}
 }
 
 // cookieField is the Cookie field of a request to loc: what the caller gave, which is own, and
 // behind it what the chain has for it. "" for none.
 func (s *cookies) cookieField(own string, loc *location) string {
-	if len(s.list) == 0 {
+	if s == nil || len(s.list) == 0 {
 		return own
 	}
 	field := []byte(own)
@@ -125,7 +131,7 @@ func appendCookie(field []byte, parts ...string) []byte {
 // cause says in the sentence of a loop that a cookie was refused: it may be what the site waits
 // for.
 func (s *cookies) cause() string {
-	if s.refused == "" {
+	if s == nil || s.refused == "" {
 		return ""
 	}
 	return "; its cookie was refused: " + s.refused

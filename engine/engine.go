@@ -202,9 +202,8 @@ func (e *Engine) ParseTarget(t Target) (url string, anomalies Anomaly, err *Erro
 
 // Check probes one target and returns its result, which is the caller's. It runs in the calling
 // goroutine, outside the limits that Run keeps (Concurrency, HostConcurrency, Rate, HostRate), and
-// is not tried again, except with GET for HeadFirst, but for http in the place of https ([BareHTTPSFirst]). When ctx ends first, the
-// result's kind is
-// KindLocalCanceled.
+// is not tried again, except with GET for HeadFirst, but for http in the place of https
+// ([BareHTTPSFirst]). When ctx ends first, the result's kind is KindLocalCanceled.
 func (e *Engine) Check(ctx context.Context, t Target) *Result {
 	c := e.checks.Get().(*check)
 	j := e.parse(t)
@@ -216,8 +215,10 @@ func (e *Engine) Check(ctx context.Context, t Target) *Result {
 	e.inFlight.Add(1)
 	stop := context.AfterFunc(ctx, c.abort)
 	c.lanes, c.lane = nil, ""
-	for ok := true; ok; j, ok = c.fallBack() {
-		c.begin(ctx, j)
+	c.begin(ctx, j)
+	c.run()
+	if c.fallsBack() {
+		c.begin(ctx, c.overHTTP())
 		c.run()
 	}
 	e.inFlight.Add(-1)

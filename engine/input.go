@@ -20,26 +20,32 @@ func parseInput(line string) (location, Anomaly, *Error) {
 	if len(line) > maxInput {
 		return location{}, 0, fault(KindInputTooLong, PhaseNone, nil, "the line is longer than %d bytes", maxInput)
 	}
-	text := firstColumn(line)
-	raw := trimInput(text)
-	var anomalies Anomaly
-	if space := strings.IndexFunc(text, unicode.IsSpace); space >= 0 {
-		if isSecondURL(text[space:]) {
-			told := "two URLs on one line; put each on a line of its own"
-			if !strings.ContainsAny(text[:space], "./:") || !strings.ContainsFunc(text[:space], unicode.IsLetter) {
-				told = "text before its URL; leave the URL alone on its line" // a bullet, a number, a word
-			}
+	raw := line
+	if !isPrinted(line) {
+		text := firstColumn(line)
+		if told := secondURL(text); told != "" {
 			return location{}, 0, fault(KindInputInvalidURL, PhaseNone, nil, "%s has %s", quote(redact(line)), told)
 		}
-		if strings.IndexByte(raw, ' ') >= 0 {
-			anomalies = InputSpace
-		}
+		raw = trimInput(text)
 	}
 	loc, err := parseURL(raw)
 	if err != nil {
 		return loc, 0, inputFault(line, raw, err)
 	}
-	return loc, anomalies, nil
+	if strings.IndexByte(raw, ' ') >= 0 {
+		return loc, InputSpace, nil
+	}
+	return loc, 0, nil
+}
+
+// isPrinted reports whether a line has only printed characters of ASCII, and no space: it is its URL.
+func isPrinted(line string) bool {
+	for i := range len(line) {
+		if line[i] <= ' ' || line[i] >= 0x7f {
+			return false
+		}
+	}
+	return true
 }
 
 // What looks like a URL, and has in the place of its host what is meant as its scheme.
@@ -172,8 +178,21 @@ func firstColumn(line string) string {
 // openers may stand before a URL in a text.
 const openers = "\"'`<([{,;|\u200b\ufeff"
 
-// isSecondURL reports whether another URL begins behind one of the spaces in s.
-func isSecondURL(s string) bool {
+// secondURL says what is wrong with a text in which another URL begins behind a space; "" for one in
+// which none does.
+func secondURL(text string) string {
+	space := strings.IndexFunc(text, unicode.IsSpace)
+	switch {
+	case space < 0, !hasURL(text[space:]):
+		return ""
+	case !strings.ContainsAny(text[:space], "./:"), !strings.ContainsFunc(text[:space], unicode.IsLetter):
+		return "text before its URL; leave the URL alone on its line" // a bullet, a number, a word
+	}
+	return "two URLs on one line; put each on a line of its own"
+}
+
+// hasURL reports whether a URL begins behind one of the spaces in s.
+func hasURL(s string) bool {
 	for rest := range strings.FieldsSeq(s) {
 		rest = strings.TrimLeft(rest, openers)
 		if _, behind, _ := strings.Cut(rest, ":"); strings.HasPrefix(behind, "//") && hasScheme(rest) {

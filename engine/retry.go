@@ -55,9 +55,9 @@ func (k Kind) IsFinal() bool {
 // It also keeps all requests from a host that asked for it, for its Retry-After.
 func (r *run) goesAgain(c *check) bool {
 	cfg := &r.engine.cfg
-	if j, ok := c.fallBack(); ok {
+	if c.fallsBack() {
 		r.engine.queued.Add(1)
-		r.lanes.later(j, 0)
+		r.lanes.later(c.overHTTP(), 0)
 		return true
 	}
 	if cfg.Retries <= 0 {

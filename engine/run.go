@@ -54,7 +54,7 @@ type job struct {
 
 	anomalies   Anomaly // of the input
 	barePort    uint16  // of Config.Bare.Ports; 0 for none of them
-	mayFallBack bool    // from https to http, see check.fallBack
+	mayFallBack bool    // from https to http, see check.fallsBack
 
 	tries    []Try // that the target has had
 	attempts int   // requests that were tried in them

@@ -145,12 +145,17 @@ func (w *record) addr(name string, a netip.Addr) {
 	}
 }
 
-// time writes RFC 3339 with all nine digits, so that records sort as text.
+// time writes RFC 3339 with all nine digits, so that records sort as text. Package time is several
+// times as fast with RFC3339, which it knows, as with a layout that it has to read.
 func (w *record) time(name string, t time.Time) {
 	w.key(name)
 	w.b = append(w.b, '"')
-	w.b = t.UTC().AppendFormat(w.b, "2006-01-02T15:04:05.000000000Z07:00")
-	w.b = append(w.b, '"')
+	w.b = t.UTC().AppendFormat(w.b, time.RFC3339)
+	w.b = append(w.b[:len(w.b)-len("Z")], '.')
+	for rest, unit := t.Nanosecond(), 100_000_000; unit > 0; unit /= 10 {
+		w.b = append(w.b, byte('0'+rest/unit%10))
+	}
+	w.b = append(w.b, 'Z', '"')
 }
 
 // date writes a certificate's time, which is in whole seconds (RFC 5280 section 4.1.2.5).

@@ -83,21 +83,23 @@ func (h *ResponseHead) Reset() {
 // It returns the length of the head in bytes, up to and with the empty line
 // that ends it (and with the empty line before it, if there was one), and nil.
 // When it returns [ErrIncomplete], call it again with more bytes: the buffer may
-// have moved, its earlier content must be the same, and no line is read twice.
+// have moved, and its earlier content must be the same. No line is read twice, but
+// for the first 64 octets of the status line.
 // After any other result the next call begins a new response, as if [Reset] had
 // been called; an interim (1xx) response is passed over so, by parsing what
 // follows it.
 //
 // Errors: [ErrNotHTTP], [ErrHTTP09], [ErrStatusLine], [ErrVersion],
 // [ErrStatusCode], [ErrHeader], [ErrHeadTooLarge]. A head beyond the limits is
-// refused before its end has arrived, and so is a status line with a version or
-// a code that no further bytes can mend; the first wrong byte names the error.
+// refused before its end has arrived, and so is a status line of which the first
+// 64 bytes show that no more can mend it. Its first wrong byte names the error.
 //
 // Bytes that do not begin with "HTTP/" are [ErrNotHTTP] as soon as they show
 // another protocol's first line: a word, a slash and a digit (RTSP/1.0,
 // HTP/1.1); a word, a space and three digits (ICY 200); three digits and a space
 // or hyphen (SMTP, FTP); a known greeting, such as "SSH-"; or a control character
-// among their first 8, in that line (MySQL, HTTP/2). Otherwise they are what
+// or what is no UTF-8 among their first 64, in that line (MySQL, HTTP/2).
+// Otherwise they are what
 // HTTP/0.9 would be, which [EOF] reports as [ErrHTTP09]; Parse itself does when
 // more than 4 KiB of them have arrived.
 func (h *ResponseHead) Parse(b []byte, lim Limits) (n int, err error) {

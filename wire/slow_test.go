@@ -150,6 +150,8 @@ func (r *headResult) slowStatusLine(in string) (rest string, err error) {
 		return in, ErrStatusCode
 	case next[0] != ' ' && !isEnd:
 		return in, ErrStatusLine
+	case unfinished != nil && slowForbidden(strings.TrimSuffix(opening, "\r")):
+		return in, ErrStatusLine
 	case unfinished != nil:
 		return in, ErrIncomplete
 	case slowForbidden(line):

@@ -117,10 +117,10 @@ func threeDigits(b []byte) bool {
 	return isDigit(b[0]) && isDigit(b[1]) && isDigit(b[2])
 }
 
-// statusLine reads "HTTP/1.1 200 OK"; "HTTP/" has been seen. What can become no status line is refused
-// before its end has arrived, for a peer may send no more.
+// statusLine reads "HTTP/1.1 200 OK"; "HTTP/" has been seen. What its first octets show to be no status
+// line is refused before the end of the line has arrived, for a peer may send no more.
 func (h *ResponseHead) statusLine(b []byte) error {
-	const enough = 64 // octets of an unfinished line that are read again when more arrive
+	const enough = 64 // octets of an unfinished line that are looked at, each time that more arrive
 	end, next := h.nextLine(b)
 	opening := b[h.line:]
 	if next == 0 {
@@ -140,12 +140,10 @@ func (h *ResponseHead) statusLine(b []byte) error {
 		return misfit(rest, ErrStatusLine)
 	case err != nil:
 		return err
+	case next == 0 && isForbidden(bytes.TrimSuffix(opening, []byte{'\r'})), next != 0 && isForbidden(b[h.line:end]):
+		return ErrStatusLine
 	case next == 0:
 		return ErrIncomplete
-	}
-	line := b[h.line:end]
-	if bytes.IndexByte(line, 0) >= 0 || bytes.IndexByte(line, '\r') >= 0 {
-		return ErrStatusLine
 	}
 	if minor > 1 {
 		h.Anomalies |= VersionMinor
@@ -204,9 +202,14 @@ func statusCode(b []byte) (code int, reason []byte, err error) {
 	case b[3] == ' ':
 		return code, b[4:], nil
 	case b[3] == '\r', b[3] == '\n':
-		return code, nil, nil
+		return code, nil, misfit(b[3:], nil)
 	}
 	return 0, nil, ErrStatusLine
+}
+
+// isForbidden reports whether a line without its end holds what no line may.
+func isForbidden(line []byte) bool {
+	return bytes.IndexByte(line, 0) >= 0 || bytes.IndexByte(line, '\r') >= 0
 }
 
 // misfit says what the octet that b begins with makes of a line in which it has no place: err, unless

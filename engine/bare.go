@@ -5,13 +5,13 @@ import (
 	"strconv"
 )
 
-// Bare says which URLs a bare host stands for: an input line that names no scheme. There may be several,
-// its parts. Port 80 is http and port 443 https, whatever the Scheme.
+// Bare says which URLs a bare host stands for: an input line that names no scheme. There may be
+// several, its parts. Port 80 is http and port 443 https, whatever the Scheme.
 type Bare struct {
 	// Scheme of bare hosts. The zero value means http.
 	Scheme BareScheme
-	// Ports of bare hosts that give none, each another part, in this order. No Ports means that of the
-	// scheme. 0 is refused, and a port that [IsBlockedPort] tells is taken.
+	// Ports of bare hosts that give none, each another part, in this order. No Ports means that of
+	// the scheme. 0 is refused, and a port that [IsBlockedPort] tells is taken.
 	Ports []uint16
 }
 
@@ -22,9 +22,10 @@ type BareScheme uint8
 const (
 	BareHTTP  BareScheme = iota // http
 	BareHTTPS                   // https
-	// BareHTTPSFirst is https, and http where no TLS connection can be made: where the connection is
-	// refused, reset or unreachable, or not made in time, and where the handshake fails for anything but
-	// the certificate. Then Result.Tries has what came of https, and all else is of http.
+	// BareHTTPSFirst is https, and http where no TLS connection can be made: where the connection
+	// is refused, reset or unreachable, or not made in time, and where the handshake fails for
+	// anything but the certificate. Then Result.Tries has what came of https, and all else is of
+	// http.
 	BareHTTPSFirst
 	BareBoth // http and https, two parts; one part on port 80 and 443
 
@@ -69,8 +70,8 @@ func (b *Bare) ways(port uint16) []way {
 // MostParts returns the number of parts that a line has at most.
 func (b *Bare) MostParts() int { return max(len(b.ways(0)), b.partsOn(0)) }
 
-// Parts returns the number of parts of an input line, at least 1: see [Target.Part]. That is what the
-// line says and the Bare, so that it is the same each time.
+// Parts returns the number of parts of an input line, at least 1: see [Target.Part]. That is what
+// the line says and the Bare, so that it is the same each time.
 func (b *Bare) Parts(line string) int {
 	if b.MostParts() == 1 {
 		return 1
@@ -94,8 +95,8 @@ func (b *Bare) partsOn(port uint16) (parts int) {
 	return parts
 }
 
-// part returns how part 1, 2, ... of a host that gives the port, or 0 for none, is asked, and on which
-// of the Ports; 0 for none of them.
+// part returns how part 1, 2, ... of a host that gives the port, or 0 for none, is asked, and on
+// which of the Ports; 0 for none of them.
 func (b *Bare) part(port uint16, part int) (w way, on uint16, ok bool) {
 	if port != 0 || len(b.Ports) == 0 {
 		ways := b.ways(port)
@@ -114,8 +115,8 @@ func (b *Bare) part(port uint16, part int) (w way, on uint16, ok bool) {
 	return 0, 0, false
 }
 
-// barePort returns the port that a bare host gives, or 0 when it gives none. loc is what the line is
-// read as without a Bare.
+// barePort returns the port that a bare host gives, or 0 when it gives none. loc is what the line
+// is read as without a Bare.
 func barePort(raw string, loc *location) uint16 {
 	if loc.port == 80 {
 		if secure, err := parseLocation("https://" + raw); err == nil && secure.port == 443 {
@@ -174,17 +175,12 @@ func (l *location) setPort(port uint16) {
 	l.target = l.url[len(l.url)-len(l.target):]
 }
 
-// fallsBack reports whether a check that has ended is made again over http: no TLS connection could be
-// made, and both are asked for. Nothing of the request was sent, so that any method may be sent now.
+// fallsBack reports whether a check that has ended is made again over http: no TLS connection could
+// be made, and both are asked for. Nothing of the request was sent, so that any method may be sent
+// now.
 func (c *check) fallsBack() bool {
 	err := c.res.Err
-	switch {
-	case !c.job.mayFallBack, err == nil:
-		return false
-	case err.Phase > PhaseTLS, c.res.Redirects > 0: // there was TLS
-		return false
-	}
-	return err.Kind.isNoTLS()
+	return c.job.mayFallBack && err != nil && err.Kind.isNoTLS() // the flag goes once TLS stands
 }
 
 // overHTTP returns the job of a check that falls back.

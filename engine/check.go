@@ -56,7 +56,7 @@ type check struct {
 	aborted bool
 	waiting *sock.Conn // the socket that abort must wake
 
-	// What few checks need stands last: a thousand states are more than a processor keeps at hand.
+	// What few checks need stands last, so that the rest lies on fewer lines of the processor's cache.
 	cookies *cookies  // of this chain; nil for none
 	offered *cookies  // them, and what the last response sets; nil where it sets none
 	asked   string    // the name that an answer of the missing family was asked for, absolute

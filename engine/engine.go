@@ -202,8 +202,8 @@ func (e *Engine) ParseTarget(t Target) (url string, anomalies Anomaly, err *Erro
 
 // Check probes one target and returns its result, which is the caller's. It runs in the calling
 // goroutine, outside the limits that Run keeps (Concurrency, HostConcurrency, Rate, HostRate), and
-// is not tried again, except with GET for HeadFirst, but for http in the place of https
-// ([BareHTTPSFirst]). When ctx ends first, the result's kind is KindLocalCanceled.
+// without Retries; HeadFirst and [BareHTTPSFirst] hold. When ctx ends first, the result's kind is
+// KindLocalCanceled.
 func (e *Engine) Check(ctx context.Context, t Target) *Result {
 	c := e.checks.Get().(*check)
 	j := e.parse(t)

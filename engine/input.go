@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/agnivade/levenshtein"
 )
@@ -38,7 +39,8 @@ func parseInput(line string) (location, Anomaly, *Error) {
 	return loc, 0, nil
 }
 
-// isPrinted reports whether a line has only printed characters of ASCII, and no space: it is its URL.
+// isPrinted reports whether a line has only printable characters of ASCII, and no space. Then
+// nothing is to be cut off: the line is the URL.
 func isPrinted(line string) bool {
 	for i := range len(line) {
 		if line[i] <= ' ' || line[i] >= 0x7f {
@@ -55,8 +57,9 @@ var (
 	errTwoSchemes = errors.New("two schemes")
 )
 
-// errMarkup is a line such as "http://a.test/" with its quotes, or {host}: the URL standard lets these
-// characters stand in the host of a URL, but a line without a scheme is then not meant as a host.
+// errMarkup is a line such as "http://a.test/" with its quotes, or {host}: the URL standard lets
+// these characters stand in the host of a URL, but a line without a scheme is then not meant as a
+// host.
 var errMarkup = errors.New("a quote or a brace in a bare host")
 
 // parseURL reads what a line has of a URL.
@@ -69,7 +72,7 @@ func parseURL(raw string) (location, error) {
 		return loc, err
 	}
 	loc, err := parseLocation("http://" + raw)
-	if strings.ContainsAny(loc.host, "\"`{}") {
+	if isQuoted(raw) || strings.ContainsAny(loc.host, "\"`{}") {
 		return location{}, errMarkup
 	}
 	if err == nil && isRest(loc.target) && isNearly(loc.host, "http", "https") {
@@ -100,14 +103,14 @@ func isNearly(s string, words ...string) bool {
 func inputFault(line, raw string, err error) *Error {
 	shown := quote(redact(line))
 	switch {
+	case isIPv6(raw):
+		return fault(KindInputInvalidURL, PhaseNone, err, "%s is not a URL; put an IPv6 address into brackets: [%s]", shown, raw)
+	case isQuoted(raw):
+		return fault(KindInputInvalidURL, PhaseNone, err, "%s is not a URL; take away what stands around it", shown)
 	case errors.Is(err, errScheme):
 		return fault(KindInputUnsupportedScheme, PhaseNone, err, "%s is neither http nor https%s", shown, didYouMean(raw))
 	case errors.Is(err, errPort0):
 		return fault(KindInputBlockedPort, PhaseNone, err, "%s: %v", shown, err)
-	case strings.HasPrefix(raw, "<") || strings.HasPrefix(raw, `"`) || strings.HasPrefix(raw, "'"):
-		return fault(KindInputInvalidURL, PhaseNone, err, "%s is not a URL; take away what stands around it", shown)
-	case isIPv6(raw):
-		return fault(KindInputInvalidURL, PhaseNone, err, "%s is not a URL; put an IPv6 address into brackets: [%s]", shown, raw)
 	case errors.Is(err, errColon):
 		return fault(KindInputInvalidURL, PhaseNone, err, "%s has no colon behind its scheme; write https://host/", shown)
 	case errors.Is(err, errMisspelt):
@@ -121,6 +124,13 @@ func inputFault(line, raw string, err error) *Error {
 		return fault
 	}
 	return fault(KindInputInvalidURL, PhaseNone, err, "%s is not a URL", shown)
+}
+
+// isQuoted reports whether what is no URL begins as a text in quotes or brackets does. That a host
+// may begin so by the URL standard helps nobody who pasted one.
+func isQuoted(raw string) bool {
+	r, _ := utf8.DecodeRuneInString(raw)
+	return strings.ContainsRune("\"'`<(“‘«", r)
 }
 
 func isIPv6(raw string) bool {
@@ -164,8 +174,8 @@ func isPortOver(raw string) bool {
 // urlOf returns the URL on an input line.
 func urlOf(line string) string { return trimInput(firstColumn(line)) }
 
-// firstColumn returns what an input line has of a URL: without the white space around it, what is behind a
-// tab, which is another column, and a comment, which begins with " #".
+// firstColumn returns what an input line has of a URL: without the white space around it, what is
+// behind a tab, which is another column, and a comment, which begins with " #".
 func firstColumn(line string) string {
 	// Where files were joined, a line can begin with a byte order mark. Left there, it would make a
 	// host of the scheme.
@@ -178,8 +188,8 @@ func firstColumn(line string) string {
 // openers may stand before a URL in a text.
 const openers = "\"'`<([{,;|\u200b\ufeff"
 
-// secondURL says what is wrong with a text in which another URL begins behind a space; "" for one in
-// which none does.
+// secondURL says what is wrong with a text in which another URL begins behind a space. It returns
+// "" where none does.
 func secondURL(text string) string {
 	space := strings.IndexFunc(text, unicode.IsSpace)
 	switch {
@@ -202,8 +212,8 @@ func hasURL(s string) bool {
 	return false
 }
 
-// redactURLs hides the userinfo of all URLs in a text, and what may be meant as userinfo in one that
-// begins with another scheme: "user:secret@host" has the scheme "user".
+// redactURLs hides the userinfo of all URLs in a text, and what may be meant as userinfo in one
+// that begins with another scheme: "user:secret@host" has the scheme "user".
 func redactURLs(text string) string {
 	if !strings.Contains(text, "//") && hasScheme(text) {
 		return redact(text)
@@ -231,9 +241,9 @@ func redactURLs(text string) string {
 	}
 }
 
-// redact hides what may be credentials in a line that an error quotes: all between the scheme and the
-// last "@". Where userinfo ends by the standard does not help here: "http://me:pa/ss@host" is no URL
-// because of its password, and "me:pass@host" has the scheme "me".
+// redact hides what may be credentials in a line that an error quotes: all between the scheme and
+// the last "@". Where userinfo ends by the standard does not help here: "http://me:pa/ss@host" is
+// no URL because of its password, and "me:pass@host" has the scheme "me".
 func redact(line string) string {
 	at := strings.LastIndexByte(line, '@')
 	if at < 0 {

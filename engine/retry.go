@@ -17,7 +17,7 @@ const keptFailure = 5 * time.Second
 
 // Try is one earlier try of a check that was made again.
 type Try struct {
-	Method     string        // of its last request; "" when none was made
+	Method     string        // as Result.Method
 	Kind       Kind          // KindNone when the try came to a final response
 	StatusCode int           // 0 when none was received
 	Total      time.Duration // of the try

@@ -106,8 +106,8 @@ func (r *headResult) slowStart(in string) (rest string, err error) {
 	return in, ErrHTTP09
 }
 
-// slowBinary looks for a control character, or octets that are no UTF-8, in the first line, among the
-// first 64 octets. The last character may be cut.
+// slowBinary looks for a control character, or octets that are no UTF-8, in the first line, among
+// the first 64 octets. The last character may be cut.
 func slowBinary(in string) bool {
 	line := in[:min(len(in), 64)]
 	if i := strings.IndexAny(line, "\r\n"); i >= 0 {
@@ -124,8 +124,8 @@ func slowBinary(in string) bool {
 	return true
 }
 
-// slowStatusLine goes by the first octet that has no place in a status line. Of a line without an end
-// it looks at 64 octets.
+// slowStatusLine goes by the first octet that has no place in a status line. Of a line without an
+// end it looks at 64 octets.
 func (r *headResult) slowStatusLine(in string) (rest string, err error) {
 	line, rest, unfinished := r.slowLine(in)
 	opening := in

@@ -93,9 +93,9 @@ func otherProtocol(b []byte) bool {
 	return len(rest) > 3 && rest[0] == ' ' && threeDigits(rest[1:]) // ICY 200
 }
 
-// isBinary reports whether there is what no text has, a control character or octets that are no UTF-8,
-// where text would begin: in the first octets of the first line. MySQL's greeting and the frames of
-// HTTP/2 have one there.
+// isBinary reports whether there is what no text has, a control character or octets that are no
+// UTF-8, where text would begin: in the first octets of the first line. MySQL's greeting and the
+// frames of HTTP/2 have one there.
 func isBinary(b []byte) bool {
 	const enough = 64
 	for b = b[:min(len(b), enough)]; len(b) > 0; {
@@ -117,8 +117,8 @@ func threeDigits(b []byte) bool {
 	return isDigit(b[0]) && isDigit(b[1]) && isDigit(b[2])
 }
 
-// statusLine reads "HTTP/1.1 200 OK"; "HTTP/" has been seen. What its first octets show to be no status
-// line is refused before the end of the line has arrived, for a peer may send no more.
+// statusLine reads "HTTP/1.1 200 OK"; "HTTP/" has been seen. What its first octets show to be no
+// status line is refused before the end of the line has arrived, for a peer may send no more.
 func (h *ResponseHead) statusLine(b []byte) error {
 	const enough = 64 // octets of an unfinished line that are looked at, each time that more arrive
 	end, next := h.nextLine(b)
@@ -161,7 +161,8 @@ func (h *ResponseHead) statusLine(b []byte) error {
 	return nil
 }
 
-// version reads what follows "HTTP/", and the octet behind it. A number that is not 1.x is ErrVersion.
+// version reads what follows "HTTP/", and the octet behind it. A number that is not 1.x is
+// ErrVersion.
 func version(b []byte) (minor int, rest []byte, err error) {
 	switch {
 	case len(b) > 0 && b[0] != '1':
@@ -181,8 +182,8 @@ func version(b []byte) (minor int, rest []byte, err error) {
 	return int(b[2] - '0'), b[3:], nil
 }
 
-// statusCode reads the code, and the octet behind it, and returns what follows when that is a space:
-// the reason phrase begins there. A missing code, and one with something glued to it, is
+// statusCode reads the code, and the octet behind it, and returns what follows when that is a
+// space: the reason phrase begins there. A missing code, and one with something glued to it, is
 // ErrStatusLine; what is there and is no code is ErrStatusCode.
 func statusCode(b []byte) (code int, reason []byte, err error) {
 	for i, c := range b[:min(len(b), 3)] {
@@ -212,8 +213,8 @@ func isForbidden(line []byte) bool {
 	return bytes.IndexByte(line, 0) >= 0 || bytes.IndexByte(line, '\r') >= 0
 }
 
-// misfit says what the octet that b begins with makes of a line in which it has no place: err, unless
-// it is a NUL, or a CR that no LF follows.
+// misfit says what the octet that b begins with makes of a line in which it has no place: err,
+// unless it is a NUL, or a CR that no LF follows.
 func misfit(b []byte, err error) error {
 	switch {
 	case len(b) == 1 && b[0] == '\r':

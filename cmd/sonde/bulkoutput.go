@@ -59,7 +59,7 @@ func (s *bulk) chooseForm(schema form.Schema) (err error) {
 
 // formatOf returns the form that a file's name asks for.
 func formatOf(name string) string {
-	if strings.HasSuffix(output.Unpacked(name), ".csv") {
+	if strings.HasSuffix(strings.ToLower(output.Unpacked(name)), ".csv") {
 		return "csv"
 	}
 	return "jsonl"

@@ -64,7 +64,7 @@ func New(kind Kind, list string, schema Schema, color bool) (*Form, error) {
 		columns = schema.text
 	}
 	if len(columns) > maxColumns {
-		return nil, fmt.Errorf("%d fields are more than the %d that a line can have; name fewer, or an object as a whole",
+		return nil, fmt.Errorf("%d columns are more than the %d that a line can have; name fewer, or an object as a whole",
 			len(columns), maxColumns)
 	}
 	for i, c := range columns {
@@ -95,6 +95,9 @@ func (f *Form) look(k *key, column int) {
 	name := string(quoted[1 : len(quoted)-1]) // as it stands in a record
 	leaf := node{column: column, paint: k.paint}
 	path := strings.Split(name, ".")
+	if path[0] == "headers" {
+		path = strings.SplitN(name, ".", 2) // the name of a response field may have a dot
+	}
 	f.want = addNode(f.want, path, leaf)
 	if !isMeta(k.name) {
 		f.wanted++

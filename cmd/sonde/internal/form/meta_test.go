@@ -60,7 +60,7 @@ func TestWhatTheRowsCarryInCSVAndText(t *testing.T) {
 func TestFieldsOfMetaNeedIt(t *testing.T) {
 	for _, list := range []string{"meta", "n,meta.price"} {
 		_, err := New(JSONL, list, Scan, false)
-		if err == nil || !strings.Contains(err.Error(), "is there with --meta only; give that as well") {
+		if err == nil || !strings.Contains(err.Error(), "only with --meta; add that flag") {
 			t.Errorf("%s: %v", list, err)
 		}
 	}
@@ -80,7 +80,7 @@ func TestFieldsAreBounded(t *testing.T) {
 	}
 	mustNew(t, CSV, strings.Join(names[1:], ","), Scan.With(metaKey), false).Append(nil, []byte(metaRecord))
 	_, err := New(CSV, strings.Join(names, ","), Scan.With(metaKey), false)
-	if err == nil || !strings.Contains(err.Error(), "81 fields are more than the 80") {
+	if err == nil || !strings.Contains(err.Error(), "81 columns are more than the 80") {
 		t.Error(err)
 	}
 }

@@ -24,13 +24,13 @@ var onDemand = map[string]string{
 	"body_sha256":  "--hash sha256",
 	"body":         "--response-body",
 	"body_base64":  "--response-body",
-	"expect_found": "--expect",
+	"expect_found": "--expect, --expect-not or --expect-regexp",
 	metaKey:        "--meta",
 }
 
-// With returns the schema of records that have keys on demand as well: "title", or "headers.server" for
-// a field of the response. In CSV they are columns at the end where the user names none. With "meta",
-// whatever is inside it is a field: "meta.price".
+// With returns the schema of records that have keys on demand as well: "title", or "headers.server"
+// for a field of the response. In CSV they are columns at the end where the user names none. With
+// "meta", whatever is inside it is a field: "meta.price".
 func (s Schema) With(names ...string) Schema {
 	s.keys, s.csv, s.asked = slices.Clip(s.keys), slices.Clip(s.csv), slices.Clip(s.asked)
 	for _, name := range names {
@@ -43,17 +43,20 @@ func (s Schema) With(names ...string) Schema {
 	return s
 }
 
-// isMissing names the flag without which the field is in no record; "" where none is missing.
-func (s *Schema) isMissing(name string) string {
-	whole, part, isInside := strings.Cut(name, ".")
-	hasName := func(k key) bool { return k.name == name }
+// flagFor returns the flag that puts the field into records, where it is not given; "" otherwise.
+func (s *Schema) flagFor(name string) string {
+	whole, part, _ := strings.Cut(name, ".")
 	switch {
-	case whole == "headers" && isInside && !slices.ContainsFunc(s.keys, hasName):
+	case whole == "headers" && part != "" && s.has("headers") && !s.has(name):
 		return onDemand[whole] + " " + part
-	case slices.Contains(s.asked, whole):
+	case !s.has(name) && whole != metaKey, slices.Contains(s.asked, whole):
 		return ""
 	}
 	return onDemand[whole]
+}
+
+func (s *Schema) has(name string) bool {
+	return slices.ContainsFunc(s.keys, func(k key) bool { return k.name == name })
 }
 
 // isMeta reports whether a name is that of what the rows carry, or of a part of it.
@@ -211,12 +214,14 @@ func columnsOf(names ...string) (columns []column) {
 // parse reads a list of fields as the user gave it.
 func (s *Schema) parse(list string) (columns []column, err error) {
 	for name := range strings.SplitSeq(list, ",") {
-		name = strings.TrimSpace(name)
-		switch {
+		if name = strings.TrimSpace(name); strings.HasPrefix(name, "headers.") {
+			name = strings.ToLower(name) // as in a record
+		}
+		switch flag := s.flagFor(name); {
 		case name == "":
 			return nil, fmt.Errorf("a name is missing in %q; put one comma between two names", list)
-		case s.isMissing(name) != "":
-			return nil, fmt.Errorf("field %q is there with %s only; give that as well", name, s.isMissing(name))
+		case flag != "":
+			return nil, fmt.Errorf("records have %q only with %s; add that flag", name, flag)
 		case s.key(name) == nil:
 			return nil, s.unknown(name)
 		case slices.ContainsFunc(columns, func(c column) bool { return c.name == name }):
@@ -229,7 +234,7 @@ func (s *Schema) parse(list string) (columns []column, err error) {
 
 // key returns the key with the name, or nil.
 func (s *Schema) key(name string) *key {
-	if isMeta(name) && s.isMissing(name) == "" {
+	if isMeta(name) && s.flagFor(name) == "" {
 		return &key{name, -24, plain}
 	}
 	for i := range s.keys {

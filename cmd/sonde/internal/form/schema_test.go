@@ -3,6 +3,7 @@ package form
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"io"
 	"slices"
 	"strings"
@@ -129,5 +130,49 @@ func TestDistance(t *testing.T) {
 	}
 	if distance(strings.Repeat("a", 300), "") != 300 {
 		t.Error("long names")
+	}
+}
+
+func TestAFieldOnDemandNamesItsFlag(t *testing.T) {
+	for name, want := range map[string]string{
+		"title":          `records have "title" only with --title; add that flag`,
+		"body_sha256":    `records have "body_sha256" only with --hash sha256; add that flag`,
+		"body":           `records have "body" only with --response-body; add that flag`,
+		"body_base64":    `records have "body_base64" only with --response-body; add that flag`,
+		"expect_found":   `records have "expect_found" only with --expect, --expect-not or --expect-regexp; add that flag`,
+		"headers":        `records have "headers" only with --response-header; add that flag`,
+		"headers.Server": `records have "headers.server" only with --response-header server; add that flag`,
+		"meta.a":         `records have "meta.a" only with --meta; add that flag`,
+	} {
+		if _, err := New(CSV, name, Scan, false); err == nil || err.Error() != want {
+			t.Errorf("%s: %v, want %s", name, err, want)
+		}
+		if _, err := New(CSV, name, Resolve, false); !strings.HasPrefix(name, "meta") && (err == nil || !strings.HasPrefix(err.Error(), "unknown field")) {
+			t.Errorf("%s of a look-up: %v", name, err)
+		}
+	}
+	for name, want := range map[string]string{
+		"headers.": `field "headers." is inside headers`,
+		"body.x":   `field "body.x" is inside body`,
+	} {
+		if _, err := New(CSV, name, Scan, false); err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("%s: %v, want %s", name, err, want)
+		}
+	}
+}
+
+func TestAResponseFieldIsAColumnWhateverItsName(t *testing.T) {
+	schema := Scan.With("headers.x.y", "headers.server")
+	f := mustNew(t, CSV, "headers.X.Y,headers.server,headers", schema, false)
+	got := string(f.Append(nil, []byte(`{"n":1,"headers":{"x.y":["a","b"],"server":["c"]}}`)))
+	if want := "a b,c,\"{\"\"x.y\"\":[\"\"a\"\",\"\"b\"\"],\"\"server\"\":[\"\"c\"\"]}\"\r\n"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	var many []string
+	for i := range maxColumns {
+		many = append(many, fmt.Sprintf("headers.h%d", i))
+	}
+	if _, err := New(CSV, "", Scan.With(many...), false); err == nil || !strings.Contains(err.Error(), "columns are more than the 80") {
+		t.Errorf("too many: %v", err)
 	}
 }

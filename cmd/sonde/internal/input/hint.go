@@ -10,9 +10,8 @@ import (
 )
 
 // lookInto makes sure that a regular file is of the format, as far as its start tells: that CSV has
-// the column that is asked for, that JSON Lines is not an array, and that what is read as lines is not a
-// list of another format.
-// Whether the file can be read is for later.
+// the column that is asked for, that JSON Lines is not an array, and that what is read as lines is
+// not a list of another format. Whether the file can be read is for later.
 func (f Format) lookInto(r io.Reader, name string) error {
 	ends := endsOf(name)
 	if f.Kind == Lines && ends == "" {
@@ -36,12 +35,12 @@ func (f Format) lookInto(r io.Reader, name string) error {
 	begins := strings.TrimLeft(line, whiteSpace)
 	switch {
 	case err != nil:
-	case f.Kind == JSONL && strings.HasPrefix(begins, "["):
+	case f.Kind == JSONL && isArray(begins):
 		return formatError(faultArray)
 	case f.Kind == JSONL:
 	case ends == "csv" && isCSV(line):
 		return formatError("looks like CSV; give --input-format csv")
-	case ends == "jsonl" && strings.HasPrefix(begins, "["):
+	case ends == "jsonl" && isArray(begins):
 		return formatError(faultArray)
 	case ends == "jsonl" && strings.HasPrefix(begins, "{"):
 		return formatError("looks like JSON Lines; give --input-format jsonl")
@@ -64,8 +63,8 @@ func endsOf(name string) string {
 	return ""
 }
 
-// isCSV reports whether the first line of a file is clearly CSV, and not a URL that holds a comma: it
-// is a header, or the URL is in another column than the first.
+// isCSV reports whether the first line of a file is clearly CSV, and not a URL that holds a comma:
+// it is a header, or the URL is in another column than the first.
 func isCSV(line string) bool {
 	c := newCSVRows(nil, Format{Kind: CSV})
 	if _, ok := c.split([]byte(line), true); !ok {

@@ -23,10 +23,10 @@ func (j *jsonRows) Next() (Row, error) {
 		return Row{Input: line}, err
 	}
 	j.line = append(j.line[:0], strings.Trim(line, jsonBlanks)...)
-	if string(j.line) == "[" {
+	switch valid := json.Valid(j.line); {
+	case isArray(string(j.line)):
 		return Row{Input: line, Fault: "this " + faultArray}, nil
-	}
-	if !json.Valid(j.line) {
+	case !valid:
 		return Row{Input: line, Fault: "the line is not JSON: " + syntaxError(j.line)}, nil
 	}
 	row := Row{Input: line}
@@ -35,8 +35,6 @@ func (j *jsonRows) Next() (Row, error) {
 		row.Input = text(j.line)
 	case '{':
 		j.object(&row)
-	case '[':
-		row.Fault = "this " + faultArray
 	default:
 		row.Fault = `the line is neither a JSON object with "url" nor a string`
 	}
@@ -44,7 +42,14 @@ func (j *jsonRows) Next() (Row, error) {
 }
 
 // faultArray says what is wrong with a JSON array, on one line or on several.
-const faultArray = "is a JSON array, and JSON Lines has one value a line; write it so: jq -c '.[]' FILE"
+const faultArray = "is a JSON array, and JSON Lines has one value a line: write it so with jq -c '.[]', and give --input-format jsonl"
+
+// isArray reports whether a text begins as an array of JSON. It may be a bare host, [::1], as well.
+func isArray(text string) bool {
+	text, found := strings.CutPrefix(text, "[")
+	text = strings.TrimLeft(text, jsonBlanks)
+	return found && (text == "" || strings.IndexByte(`[]{"`, text[0]) >= 0)
+}
 
 func syntaxError(line []byte) string {
 	var any any

@@ -33,8 +33,9 @@ func TestJSONLines(t *testing.T) {
 
 		{"no url", `{"URL":"a"}`, `!{"URL":"a"}! the object has no "url"`},
 		{"no string", `{"url":7}`, `!{"url":7}! "url" is not a string`},
-		{"neither", `[1]`, `![1]! this is a JSON array, and JSON Lines has one value a line; write it so: jq -c '.[]' FILE`},
-		{"an array over lines", `[`, `![! this is a JSON array, and JSON Lines has one value a line; write it so: jq -c '.[]' FILE`},
+		{"neither", `[1]`, `![1]! the line is neither a JSON object with "url" nor a string`},
+		{"an array over lines", `[`, `![! this is a JSON array, and JSON Lines has one value a line: write it so with jq -c '.[]', and give --input-format jsonl`},
+		{"an array that goes on", `[{"url":"http://a.test/"},`, `![{"url":"http://a.test/"},! this is a JSON array, and JSON Lines has one value a line: write it so with jq -c '.[]', and give --input-format jsonl`},
 		{"number", `1`, `!1! the line is neither a JSON object with "url" nor a string`},
 		{"a line of a list", `http://a.test/`,
 			`!http://a.test/! the line is not JSON: invalid character 'h' looking for beginning of value`},

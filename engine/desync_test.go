@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/sondeprobe/sonde/bench/origin"
 	"github.com/sondeprobe/sonde/bench/vectors"
@@ -186,4 +187,26 @@ func confuse(t *testing.T, forgiving bool) {
 		t.Errorf("%d connections reused and %d checks retried: the hosts had no chance to confuse", reused, retried)
 	}
 	t.Logf("%d reused, %d retried", reused, retried)
+}
+
+// What comes late on a kept connection is none of the answer to the next request, and that has no end of
+// its own: the next request is made again on a fresh connection without waiting for one.
+func TestBytesThatComeLateAreNotWaitedForByTheNextRequest(t *testing.T) {
+	srv := serve(t, func(c *origin.Conn, r *origin.Request) {
+		if r.N > 1 {
+			c.WriteString("<html>the body of an answer to HEAD</html>")
+			c.Hang()
+			return
+		}
+		c.Write(origin.Response(200, ""))
+	})
+	e := newEngine(t, Config{Method: "HEAD", Timeout: time.Hour, HeadTimeout: time.Hour})
+	for i, want := range []int{1, 2} {
+		r := probe(t, e, srv.Addr().String())
+		expect(t, r, KindNone, 200)
+		sums(t, r)
+		if r.Attempts != want || r.Reused {
+			t.Errorf("request %d: %d attempts, reused is %v", i, r.Attempts, r.Reused)
+		}
+	}
 }

@@ -62,6 +62,9 @@ var (
 // host.
 var errMarkup = errors.New("a quote or a brace in a bare host")
 
+// errColumns is a line such as "1,a.test", for which the same holds: it is a row of a table.
+var errColumns = errors.New("a comma or a semicolon in a bare host")
+
 // parseURL reads what a line has of a URL.
 func parseURL(raw string) (location, error) {
 	if hasScheme(raw) {
@@ -72,8 +75,11 @@ func parseURL(raw string) (location, error) {
 		return loc, err
 	}
 	loc, err := parseLocation("http://" + raw)
-	if isQuoted(raw) || strings.ContainsAny(loc.host, "\"`{}") {
+	switch {
+	case isQuoted(raw), strings.ContainsAny(loc.host, "\"`{}"):
 		return location{}, errMarkup
+	case strings.ContainsAny(loc.host, ",;") && !isNearly(loc.host[:strings.IndexAny(loc.host, ",;")], "http", "https"):
+		return location{}, errColumns
 	}
 	if err == nil && isRest(loc.target) && isNearly(loc.host, "http", "https") {
 		if lower := strings.ToLower(raw); strings.HasPrefix(lower, "http//") || strings.HasPrefix(lower, "https//") {
@@ -111,6 +117,8 @@ func inputFault(line, raw string, err error) *Error {
 		return fault(KindInputUnsupportedScheme, PhaseNone, err, "%s is neither http nor https%s", shown, didYouMean(raw))
 	case errors.Is(err, errPort0):
 		return fault(KindInputBlockedPort, PhaseNone, err, "%s: %v", shown, err)
+	case errors.Is(err, errColumns):
+		return fault(KindInputInvalidURL, PhaseNone, err, "%s is no URL but several columns: read the list as CSV, or leave the URL alone on its line", shown)
 	case errors.Is(err, errColon):
 		return fault(KindInputInvalidURL, PhaseNone, err, "%s has no colon behind its scheme; write https://host/", shown)
 	case errors.Is(err, errMisspelt):

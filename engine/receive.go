@@ -150,6 +150,9 @@ func (c *check) readHead() (end int, failed *Error) {
 	for {
 		n, err := c.head.Parse(c.in, wire.Limits{})
 		if errors.Is(err, wire.ErrIncomplete) {
+			if c.reused && c.head.IsGarbage() {
+				return 0, c.broken(wire.ErrHTTP09) // see isGarbage: more of it is not waited for
+			}
 			if len(c.in) == cap(c.in) {
 				// The parser bounds how far a head can grow.
 				c.in = append(make([]byte, 0, 4*cap(c.in)), c.in...)

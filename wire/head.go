@@ -57,6 +57,7 @@ type ResponseHead struct {
 	line     int  // where the current line begins
 	scan     int  // no LF between line and here
 	lines    int  // field lines so far
+	garbage  bool // no status line can come of what Parse has seen
 	reason   span // the reason phrase, as value
 	spans    []span
 	in       []byte // what Parse read, once it returned nil
@@ -131,6 +132,7 @@ func (h *ResponseHead) Parse(b []byte, lim Limits) (n int, err error) {
 		h.finish(b)
 		return n, nil
 	case err == errGarbage:
+		h.garbage = true
 		return 0, ErrIncomplete
 	case err != ErrIncomplete:
 		return h.fail(err)
@@ -139,6 +141,10 @@ func (h *ResponseHead) Parse(b []byte, lim Limits) (n int, err error) {
 	}
 	return 0, ErrIncomplete
 }
+
+// IsGarbage reports, after Parse returned [ErrIncomplete], whether no status line can come of the bytes
+// so far: more of them only tell another protocol from HTTP/0.9.
+func (h *ResponseHead) IsGarbage() bool { return h.garbage }
 
 func (h *ResponseHead) fail(err error) (int, error) {
 	h.stage = stageDone

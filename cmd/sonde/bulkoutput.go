@@ -23,7 +23,7 @@ func (o *bulkOptions) check() error {
 	toFile := o.output != output.Stdout
 	switch {
 	case o.column != "" && o.input != input.CSV:
-		return usageError("--column is about CSV; give --input-format csv as well")
+		return usageError("--column is about CSV; give --input-format csv as well (of JSON Lines, the key url counts)")
 	case o.meta && o.input == input.Lines:
 		return usageError("--meta needs --input-format csv or jsonl: a line has nothing but its URL")
 	case o.resume && o.overwrite:

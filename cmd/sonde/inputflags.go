@@ -52,6 +52,8 @@ func parsePorts(s string) (ports []uint16, err error) {
 		}
 		for port := from; port <= to; port++ {
 			switch {
+			case port == 0:
+				return nil, errors.New("give ports from 1 to 65535 and ranges of them, such as 80,443,8080-8090")
 			case engine.IsBlockedPort(uint16(port)):
 				return nil, fmt.Errorf("port %d belongs to another protocol, and browsers block it; leave it out", port)
 			case slices.Contains(ports, uint16(port)):

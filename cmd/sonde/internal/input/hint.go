@@ -37,6 +37,8 @@ func (f Format) lookInto(r io.Reader, name string) error {
 	case err != nil:
 	case f.Kind == JSONL && isArray(begins):
 		return formatError(faultArray)
+	case strings.TrimRight(begins, whiteSpace) == "{" && (f.Kind == JSONL || ends == "jsonl"):
+		return formatError(spread)
 	case f.Kind == JSONL:
 	case ends == "csv" && isCSV(line):
 		return formatError("looks like CSV; give --input-format csv")

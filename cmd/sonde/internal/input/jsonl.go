@@ -44,6 +44,9 @@ func (j *jsonRows) Next() (Row, error) {
 // faultArray says what is wrong with a JSON array, on one line or on several.
 const faultArray = "is a JSON array, and JSON Lines has one value a line: write it so with jq -c '.[]', and give --input-format jsonl"
 
+// spread says what is wrong with JSON that is written over several lines.
+const spread = "is JSON over several lines, and JSON Lines has one value a line: write it so with jq -c ., and give --input-format jsonl"
+
 // isArray reports whether a text begins as an array of JSON. It may be a bare host, [::1], as well.
 func isArray(text string) bool {
 	text, found := strings.CutPrefix(text, "[")

@@ -132,7 +132,10 @@ func TestAListOfAnotherFormatIsRefused(t *testing.T) {
 		{"u.csv.gz", string(gzipped(t, "id,url\n")), "looks like CSV"},
 		{"u.csv.zst", string(zstandard(t, long+",url\n")), "looks like CSV"},
 		{"u.jsonl", " {\"url\":\"a.test\"}\n", "u.jsonl looks like JSON Lines; give --input-format jsonl"},
-		{"u.ndjson", "{\n", "looks like JSON Lines"},
+		{"u.ndjson", "{\"url\":\n", "looks like JSON Lines"},
+		{"u.ndjson", "{\n", "is JSON over several lines"},
+		{"u.json", "[\n", "is a JSON array"},
+		{"u.json", "[::1]\n", ""},
 		// What may well be a list of lines.
 		{"u.csv", "http://a.test/x,y\n", ""},
 		{"u.csv", "http://a.test/x,y;1.5\n", ""},

@@ -90,6 +90,7 @@ func (c *check) begin(ctx context.Context, j job) {
 		Timings:       notReached(), Anomalies: j.anomalies, Attempts: j.attempts, Tries: j.tries}
 	c.ctx, c.job = ctx, j
 	c.deadline = c.res.Start.Add(c.engine.cfg.Timeout)
+	c.until = c.deadline
 	c.sent = c.sent[:0]
 	c.hop, c.public, c.headLen, c.shortage, c.retryAfter = nil, false, 0, 0, 0
 }

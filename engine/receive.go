@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -100,7 +101,7 @@ func (c *check) receive() *Error {
 }
 
 // read takes what has arrived into the free part of the buffer, and notes when it arrived and when
-// we saw it.
+// we saw it. What arrived after the deadline is not taken.
 func (c *check) read() error {
 	n, err := c.conn.Read(c.in[len(c.in):cap(c.in)])
 	if n == 0 {
@@ -116,6 +117,9 @@ func (c *check) read() error {
 	c.stale = kernel && at.Before(sent)
 	if !kernel || c.stale || at.After(now) {
 		at, kernel = now, false // the clock was stepped: the stamp means nothing
+	}
+	if kernel && at.After(c.until) {
+		return os.ErrDeadlineExceeded // it came too late, and so does the timer, on a full machine
 	}
 	c.clock.stamped(kernel)
 	c.in = c.in[:len(c.in)+n]

@@ -47,6 +47,22 @@ func TestWaitAndReceiveEndAtTheStampNotAtTheRead(t *testing.T) {
 	}
 }
 
+// The deadline counts for the arrival, not for when the process comes to look.
+func TestWhatArrivesAfterTheDeadlineIsTooLate(t *testing.T) {
+	c, _ := answeredBeforeRead(t)
+	sent := c.clock.last
+	c.until = c.res.Start.Add(sent)
+	err := c.receive()
+	if err == nil || err.Kind != KindReceiveTimeout || c.hop.StatusCode != 0 {
+		t.Fatalf("%v, status %d", err, c.hop.StatusCode)
+	}
+	c.beginProcess()
+	c.endHop()
+	if spent := c.hop.Timings.Total - c.hop.Timings.Lag - c.hop.Timings.Phases[PhaseProcess]; spent > sent {
+		t.Errorf("%v in phases under a limit of %v", spent, sent)
+	}
+}
+
 // A stamp before the request means a clock that was stepped, on a fresh connection; on a kept one, bytes
 // that answer nothing.
 func TestAStampBeforeTheRequestIsNoStamp(t *testing.T) {

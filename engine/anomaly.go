@@ -2,6 +2,8 @@ package engine
 
 import (
 	"iter"
+	"slices"
+	"strings"
 
 	"github.com/sondeprobe/sonde/wire"
 )
@@ -19,6 +21,12 @@ const (
 	UnaskedCoding                               // a content coding that was not asked for
 	BrokenCoding                                // content that its coding does not explain to its end
 )
+
+// String returns the record's names, with a comma between two; "" for none.
+func (a Anomaly) String() string { return strings.Join(slices.Collect(a.Names()), ",") }
+
+// MarshalText gives the String.
+func (a Anomaly) MarshalText() ([]byte, error) { return []byte(a.String()), nil }
 
 // Names yields the record's names, in bit order, without allocation.
 func (a Anomaly) Names() iter.Seq[string] {

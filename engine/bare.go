@@ -179,8 +179,7 @@ func (l *location) setPort(port uint16) {
 // be made, and both are asked for. Nothing of the request was sent, so that any method may be sent
 // now.
 func (c *check) fallsBack() bool {
-	err := c.res.Err
-	return c.job.mayFallBack && err != nil && err.Kind.isNoTLS() // the flag goes once TLS stands
+	return c.job.mayFallBack && c.res.Kind.isNoTLS() // the flag goes once TLS stands
 }
 
 // overHTTP returns the job of a check that falls back.

@@ -85,9 +85,9 @@ func TestTheParts(t *testing.T) {
 				len(tc.urls), tc.most)
 		}
 		for i, want := range tc.urls {
-			url, _, err := e.ParseTarget(Target{Input: tc.line, Part: i + 1})
-			if err != nil || url != want {
-				t.Errorf("%+v: part %d of %q is %q, %v, want %q", tc.bare, i+1, tc.line, url, err, want)
+			r := e.Parse(Target{Input: tc.line, Part: i + 1})
+			if r.Failed || r.URL != want {
+				t.Errorf("%+v: part %d of %q is %q, %v, want %q", tc.bare, i+1, tc.line, r.URL, r.Err, want)
 				continue
 			}
 			// However it came about, the location is that of its URL.
@@ -98,8 +98,8 @@ func TestTheParts(t *testing.T) {
 				t.Errorf("part %d of %q is %+v, want %+v", i+1, tc.line, j.loc, whole)
 			}
 		}
-		if url, _, err := e.ParseTarget(Target{Input: tc.line, Part: parts + 1}); err == nil {
-			t.Errorf("%+v: %q has a part %d, %q", tc.bare, tc.line, parts+1, url)
+		if r := e.Parse(Target{Input: tc.line, Part: parts + 1}); !r.Failed {
+			t.Errorf("%+v: %q has a part %d, %q", tc.bare, tc.line, parts+1, r.URL)
 		}
 	}
 }
@@ -199,7 +199,7 @@ func TestHTTPSFirstStaysWithHTTPSOnceTLSStood(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if r := got[1]; r.Scheme != "https" || r.Err == nil || r.Err.Phase != PhaseTLS || handshakes.Load() != 2 {
+		if r := got[1]; r.Scheme != "https" || r.Err == nil || r.Phase != PhaseTLS || handshakes.Load() != 2 {
 			t.Errorf("%s: %s, %v after %+v and %d handshakes", name, r.URL, r.Err, r.Tries, handshakes.Load())
 		}
 	}

@@ -114,7 +114,7 @@ func (c *check) feedBody(end int) *Error {
 		}
 		// From here on the check's deadline counts. Most bodies came with their head and need none.
 		if !armed && !c.arm(c.conn.Conn, c.deadline) {
-			return canceled(c.ctx.Err())
+			return canceled(c.ctx)
 		}
 		armed = true
 		if err := c.read(); err != nil {

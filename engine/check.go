@@ -265,8 +265,9 @@ func (c *check) finish(err *Error) {
 		}
 		c.res.Location, c.res.LocationRaw, c.res.RedirectNote = last.Location, last.LocationRaw, last.RedirectNote
 	}
-	c.res.Failed, c.res.Err = err != nil, err
-	if err == nil {
+	if err != nil {
+		c.res.fail(err)
+	} else {
 		c.res.MovedTo = movedTo(c.res.Hops)
 	}
 	c.shrink()
@@ -327,11 +328,7 @@ func (c *check) fail(kind Kind, phase Phase, cause error, format string, args ..
 	}
 	c.clock.end(at)
 	if c.ctx.Err() != nil {
-		return canceled(cause)
+		return canceled(c.ctx)
 	}
 	return err
-}
-
-func canceled(cause error) *Error {
-	return fault(KindLocalCanceled, PhaseNone, cause, "canceled before it was done")
 }

@@ -201,7 +201,7 @@ func TestBrokenCodingIsAnAnomaly(t *testing.T) {
 			}
 			cfg.Strict, cfg.Compressed = true, true
 			r = probe(t, newEngine(t, cfg), srv.Addr().String())
-			if r.Failed != tc.broken || tc.broken && !strings.HasSuffix(r.Err.Text, "broken_coding") {
+			if r.Failed != tc.broken || tc.broken && !strings.HasSuffix(r.Err.Error(), "broken_coding") {
 				t.Errorf("%s, %s, strict: %v", name, tc.what, r.Err)
 			}
 		}
@@ -247,7 +247,7 @@ func TestABombEndsAtTheLimit(t *testing.T) {
 			t.Errorf("%s: %d MiB were allocated", tc.field, got>>20)
 		}
 		text := `the body does not hold "\x01" in its first 2097152 bytes`
-		if !strings.HasPrefix(tc.field, "zstd,") && (r.Err == nil || r.Err.Text != text) {
+		if !strings.HasPrefix(tc.field, "zstd,") && (r.Err == nil || r.Err.Error() != text) {
 			t.Errorf("%s: %v", tc.field, r.Err)
 		}
 	}

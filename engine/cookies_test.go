@@ -75,8 +75,8 @@ func TestTheSentenceOfALoopSaysWhyACookieWasRefused(t *testing.T) {
 		if why != "" {
 			want += "; its cookie was refused: " + why
 		}
-		if r.Err.Text != want || len(seen) != 1 {
-			t.Errorf("%.50q: %q after %d requests, want %q", set, r.Err.Text, len(seen), want)
+		if r.Err.Error() != want || len(seen) != 1 {
+			t.Errorf("%.50q: %q after %d requests, want %q", set, r.Err.Error(), len(seen), want)
 		}
 	}
 }
@@ -93,8 +93,8 @@ func TestALoopRemembersWhatWasRefusedBefore(t *testing.T) {
 	expect(t, r, KindRedirectLoop, 302)
 	want := `302 Found back to "http://foo.com/a", a loop through "http://foo.com/b"` +
 		"; its cookie was refused: " + cookieSuffix
-	if r.Err.Text != want {
-		t.Errorf("%q, want %q", r.Err.Text, want)
+	if r.Err.Error() != want {
+		t.Errorf("%q, want %q", r.Err.Error(), want)
 	}
 }
 
@@ -230,8 +230,8 @@ func TestALoopIsTheSameCookiesAgain(t *testing.T) {
 	})
 	expect(t, r, KindRedirectLoop, 302)
 	want := `302 Found back to "http://bar.com/", a loop through "http://foo.com/"`
-	if r.Err.Text != want || len(seen) != 3 {
-		t.Errorf("%q after %d requests, want %q after 3", r.Err.Text, len(seen), want)
+	if r.Err.Error() != want || len(seen) != 3 {
+		t.Errorf("%q after %d requests, want %q after 3", r.Err.Error(), len(seen), want)
 	}
 }
 
@@ -270,8 +270,8 @@ func TestAChainHasFiftyCookiesOfFourKiB(t *testing.T) {
 	}
 	r, seen := st.play(t, Config{}, "http://foo.com/", steer)
 	expect(t, r, KindRedirectLoop, 302)
-	if !strings.HasSuffix(r.Err.Text, ", a loop; its cookie was refused: "+cookieTooMany) {
-		t.Errorf("%q", r.Err.Text)
+	if !strings.HasSuffix(r.Err.Error(), ", a loop; its cookie was refused: "+cookieTooMany) {
+		t.Errorf("%q", r.Err.Error())
 	}
 	sent := strings.Split(seen[1].Get("Cookie"), "; ")
 	if len(sent) != maxCookies || sent[0] != "c00=changed" || len(sent[maxCookies-1]) != maxCookie {

@@ -84,7 +84,7 @@ func TestAllOfTheConcurrencyIsInFlight(t *testing.T) {
 		for n := int64(1); yield(Target{N: n, Input: fmt.Sprintf("n%d.test", n)}); n++ {
 		}
 	}, func(r *NameResult) {
-		if r.N > limit || r.Err == nil || r.Err.Kind != KindLocalCanceled {
+		if r.N > limit || r.Err == nil || r.Kind != KindLocalCanceled {
 			t.Errorf("%d: %v", r.N, r.Err)
 		}
 	})

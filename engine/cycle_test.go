@@ -138,13 +138,13 @@ func TestAnInterimResponseAloneIsNoAnswer(t *testing.T) {
 	r := probeUnder(t, KindReceiveTimeout, 0, func(limit time.Duration) *Result {
 		return probe(t, newEngine(t, Config{HeadTimeout: limit}), silent.Addr().String())
 	})
-	if want := "an interim response came, and the final one did not come in time"; r.Err.Text != want {
-		t.Errorf("%q, want %q", r.Err.Text, want)
+	if want := "an interim response came, and the final one did not come in time"; r.Err.Error() != want {
+		t.Errorf("%q, want %q", r.Err.Error(), want)
 	}
 	r = probe(t, newEngine(t, Config{}), serve(t, origin.SendAndClose(interim)).Addr().String())
 	expect(t, r, KindReceiveEmptyReply, 0)
-	if want := "an interim response came, and the final one did not"; r.Err.Text != want {
-		t.Errorf("%q, want %q", r.Err.Text, want)
+	if want := "an interim response came, and the final one did not"; r.Err.Error() != want {
+		t.Errorf("%q, want %q", r.Err.Error(), want)
 	}
 }
 

@@ -160,7 +160,7 @@ func confuse(t *testing.T, forgiving bool) {
 			v := &broken[n/3%len(broken)]
 			kind := ""
 			if r.Err != nil {
-				kind = r.Err.Kind.String()
+				kind = r.Kind.String()
 			}
 			if r.StatusCode != v.Status || kind != v.Kind || r.BodyBytes != int64(len(v.Body)) || r.Location != "" {
 				t.Errorf("%s: %s", v.Name, r.AppendJSON(nil, RecordOptions{Hops: true}))
@@ -173,7 +173,7 @@ func confuse(t *testing.T, forgiving bool) {
 		}
 		kind := KindNone
 		if r.Err != nil {
-			kind = r.Err.Kind
+			kind = r.Kind
 		}
 		own := r.StatusCode == statusOf(n) && (r.Location == "" || strings.HasSuffix(r.Location, fmt.Sprintf("/u/%d", n)))
 		if kind != m.kind || !own || kind == KindNone && r.Location == "" {

@@ -24,6 +24,11 @@ func silent(t *testing.T) netip.AddrPort {
 	return addr
 }
 
+func TestACanceledConnectHasTheCauseOfItsContext(t *testing.T) {
+	addr, _ := fullListener(t)
+	endsWithItsContext(t, newEngine(t, Config{}), addr.String())
+}
+
 // fullListener is a listener whose backlog of one is taken, until makeRoom.
 func fullListener(t *testing.T) (addr netip.AddrPort, makeRoom func()) {
 	t.Helper()

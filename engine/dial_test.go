@@ -92,7 +92,7 @@ func TestFamilyBoundsPinsAndLiterals(t *testing.T) {
 		for _, host := range []string{"pinned.test", "127.0.0.1"} {
 			r := probe(t, e, fmt.Sprintf("http://%s:%d/", host, at.Port()))
 			expect(t, r, want, map[Kind]int{KindNone: 200}[want])
-			if r.Err != nil && !strings.Contains(r.Err.Text, host+" has no IPv6 address") {
+			if r.Err != nil && !strings.Contains(r.Err.Error(), host+" has no IPv6 address") {
 				t.Errorf("%v, %s: %v", family, host, r.Err)
 			}
 		}

@@ -20,8 +20,11 @@ import (
 	"github.com/sondeprobe/sonde/wire"
 )
 
-// ErrClosed is returned by Run after Close.
-var ErrClosed = errors.New("engine: closed")
+// What ends a check or a Run from outside. ErrClosed is also what Run returns after Close.
+var (
+	ErrClosed  = errors.New("engine: closed")
+	ErrDrained = errors.New("engine: drained")
+)
 
 // Engine probes URLs. It is made by New, may be used by many goroutines at once, and keeps idle
 // connections and a DNS cache between checks.
@@ -190,14 +193,18 @@ func basic(user string) string {
 // descriptor limit allows of it.
 func (e *Engine) Concurrency() int { return e.cfg.Concurrency }
 
-// ParseTarget returns the normalised URL that a target means, without userinfo and fragment, as a
-// check would request it first, and the anomaly of its line: InputSpace, or none.
-func (e *Engine) ParseTarget(t Target) (url string, anomalies Anomaly, err *Error) {
+// Parse returns what a check of the target would begin with: a Result with URL, the normalised URL
+// that would be requested first, and Anomalies, which are InputSpace or none; or with the fault of the
+// input.
+func (e *Engine) Parse(t Target) *Result {
+	r := &Result{N: t.N, Input: t.Input, Part: t.Part, Value: t.Value}
 	j := e.parse(t)
 	if j.err != nil {
-		return "", 0, j.err
+		r.fail(j.err)
+		return r
 	}
-	return j.loc.url, j.anomalies, nil
+	r.URL, r.Anomalies = j.loc.url, j.anomalies
+	return r
 }
 
 // Check probes one target and returns its result, which is the caller's. It runs in the calling
@@ -244,19 +251,19 @@ func (e *Engine) enter() bool {
 // session is what Close and Drain end: a Run or a RunNames.
 type session struct {
 	ctx    context.Context
-	cancel context.CancelFunc
+	cancel context.CancelCauseFunc
 	taking context.Context // ends with ctx, or when the session is drained
-	drain  context.CancelFunc
+	drain  context.CancelCauseFunc
 }
 
 // begin enters a session that ends with ctx. It reports false after Close.
 func (e *Engine) begin(s *session, ctx context.Context) bool {
-	s.ctx, s.cancel = context.WithCancel(ctx)
-	s.taking, s.drain = context.WithCancel(s.ctx)
+	s.ctx, s.cancel = context.WithCancelCause(ctx)
+	s.taking, s.drain = context.WithCancelCause(s.ctx)
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.closed {
-		s.cancel()
+		s.cancel(ErrClosed)
 		return false
 	}
 	e.runs[s] = struct{}{}
@@ -265,7 +272,7 @@ func (e *Engine) begin(s *session, ctx context.Context) bool {
 }
 
 func (e *Engine) end(s *session) {
-	s.cancel()
+	s.cancel(nil)
 	e.mu.Lock()
 	delete(e.runs, s)
 	e.mu.Unlock()
@@ -292,7 +299,7 @@ func (e *Engine) Close() error {
 	}
 	e.closed = true
 	for s := range e.runs {
-		s.cancel()
+		s.cancel(ErrClosed)
 	}
 	e.mu.Unlock()
 	e.users.Wait()

@@ -1,6 +1,10 @@
 package engine
 
-import "fmt"
+import (
+	"context"
+	"errors"
+	"fmt"
+)
 
 // Kind is what went wrong, one of the closed list that the record's error_kind draws from. Its
 // String is "phase.reason".
@@ -124,6 +128,15 @@ func (k Kind) isShortage() bool { return k >= KindLocalFDLimit && k <= KindLocal
 // isExchange reports whether k is a failure to send the request or to receive its response.
 func (k Kind) isExchange() bool { return k >= KindSendReset && k <= KindReceiveBodyTooLarge }
 
+// IsTimeout reports whether k is a time limit of the Config that ended the check.
+func (k Kind) IsTimeout() bool {
+	switch k {
+	case KindResolveTimeout, KindConnectTimeout, KindTLSTimeout, KindSendTimeout, KindReceiveTimeout:
+		return true
+	}
+	return false
+}
+
 // IsInput reports whether k is a fault of the input line.
 func (k Kind) IsInput() bool { return k >= KindInputInvalidURL && k <= KindInputTooLong }
 
@@ -136,7 +149,14 @@ func Kinds() []Kind {
 	return all
 }
 
-// Error is why a check failed. Error() is a sentence for people; Unwrap gives the cause, if any.
+// Error makes a Kind a target of errors.Is: errors.Is(result.Err, KindConnectRefused).
+func (k Kind) Error() string { return k.String() }
+
+// MarshalText gives the String.
+func (k Kind) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
+
+// Error is why a check failed. Error() is a sentence for people; Unwrap gives the cause, if any. When
+// the caller's context has ended a check, its Err and its Cause are among what errors.Is finds.
 type Error struct {
 	Kind  Kind
 	Phase Phase  // where the cycle ended; PhaseNone before it began
@@ -149,15 +169,24 @@ func (e *Error) Error() string { return e.Text }
 // Unwrap returns the cause; nil when the check itself decided.
 func (e *Error) Unwrap() error { return e.Cause }
 
-// Timeout reports whether a deadline ended the check.
-func (e *Error) Timeout() bool {
-	switch e.Kind {
-	case KindResolveTimeout, KindConnectTimeout, KindTLSTimeout, KindSendTimeout, KindReceiveTimeout:
-		return true
-	}
-	return false
+// Is reports whether target is the error's Kind.
+func (e *Error) Is(target error) bool {
+	kind, ok := target.(Kind)
+	return ok && kind == e.Kind
 }
+
+// Timeout reports whether a time limit of the Config ended the check.
+func (e *Error) Timeout() bool { return e.Kind.IsTimeout() }
 
 func fault(kind Kind, phase Phase, cause error, format string, args ...any) *Error {
 	return &Error{Kind: kind, Phase: phase, Cause: cause, Text: fmt.Sprintf(format, args...)}
+}
+
+// canceled is the error of a check that ends because ctx has: its cause is what ctx gives for it.
+func canceled(ctx context.Context) *Error {
+	cause := context.Cause(ctx)
+	if err := ctx.Err(); !errors.Is(cause, err) {
+		cause = errors.Join(err, cause)
+	}
+	return fault(KindLocalCanceled, PhaseNone, cause, "canceled before it was done")
 }

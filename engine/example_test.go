@@ -67,7 +67,7 @@ func ExampleEngine_Run() {
 		mu.Lock()
 		defer mu.Unlock()
 		if r.Failed {
-			lines = append(lines, fmt.Sprintf("%d %v: %v", r.N, r.Err.Kind, r.Err))
+			lines = append(lines, fmt.Sprintf("%d %v: %v", r.N, r.Kind, r.Err))
 			return
 		}
 		lines = append(lines, fmt.Sprintf("%d %d", r.N, r.StatusCode))

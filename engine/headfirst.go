@@ -63,12 +63,12 @@ func (c *check) refusesHead() bool {
 	if !c.engine.cfg.HeadFirst || c.job.headRefused || len(r.Hops) == 0 {
 		return false
 	}
-	if r.Err != nil {
-		switch r.Err.Kind {
+	if r.Failed {
+		switch r.Kind {
 		case KindRedirectLoop, KindRedirectMissingLocation, KindRedirectTooMany:
 			return true
 		}
-		return r.Err.Kind.isExchange()
+		return r.Kind.isExchange()
 	}
 	switch r.StatusCode {
 	case 403, 404, 405, 500, 501, 503:

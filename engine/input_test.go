@@ -228,7 +228,7 @@ func TestInputLinesOnTheWire(t *testing.T) {
 		r := probe(t, s.Engine, string(v.In))
 		seen := s.requests()
 		if r.Err != nil {
-			v.checkFault(t, r.Err)
+			v.checkFault(t, faultIn(r))
 			if len(seen) != 0 || len(r.Hops) != 0 {
 				t.Errorf("%s: failed, with %d requests and %d hops", v.Name, len(seen), len(r.Hops))
 			}

@@ -22,7 +22,7 @@ type producer func(t *testing.T) *Error
 func answering(raw string) producer {
 	return func(t *testing.T) *Error {
 		srv := serve(t, func(c *origin.Conn, _ *origin.Request) { c.WriteString(raw); c.CloseWrite() })
-		return probe(t, newEngine(t, Config{}), srv.Addr().String()).Err
+		return faultIn(probe(t, newEngine(t, Config{}), srv.Addr().String()))
 	}
 }
 
@@ -31,7 +31,7 @@ func redirecting(lines string) producer {
 }
 
 func inputting(line string) producer {
-	return func(t *testing.T) *Error { return probe(t, newEngine(t, Config{}), line).Err }
+	return func(t *testing.T) *Error { return faultIn(probe(t, newEngine(t, Config{}), line)) }
 }
 
 func resolving(name origin.Name) producer {
@@ -48,7 +48,7 @@ func resolvingAt(t *testing.T, server netip.AddrPort, host string) *Error {
 func resolvingUnder(t *testing.T, limit time.Duration, server netip.AddrPort, host string) *Error {
 	e := newEngine(t, Config{ResolveTimeout: limit,
 		ResolverConfig: resolver.Config{Servers: resolver.At(server), Hosts: "-"}})
-	return probe(t, e, "http://"+host+"/").Err
+	return faultIn(probe(t, e, "http://"+host+"/"))
 }
 
 // under makes an error that a limit ends.
@@ -74,7 +74,7 @@ func handshaking(cfg origin.Config) producer {
 
 func handshakingUnder(t *testing.T, limit time.Duration, cfg origin.Config) *Error {
 	srv := listenOrigin(t, cfg)
-	return probe(t, newEngine(t, Config{TLSTimeout: limit}), "https://"+srv.Addr().String()).Err
+	return faultIn(probe(t, newEngine(t, Config{TLSTimeout: limit}), "https://"+srv.Addr().String()))
 }
 
 // sendingUnder asks with a request that no socket buffer holds.
@@ -82,7 +82,7 @@ func sendingUnder(t *testing.T, limit time.Duration, end func(*origin.Conn)) *Er
 	srv := listenOrigin(t, origin.Config{ConnHandler: end})
 	e := newEngine(t, Config{HeadTimeout: limit,
 		Header: []HeaderField{{Name: "X-Big", Value: strings.Repeat("x", 16<<20)}}})
-	return probe(t, e, srv.Addr().String()).Err
+	return faultIn(probe(t, e, srv.Addr().String()))
 }
 
 // vectorKinds are producers from the project's vectors.
@@ -131,14 +131,14 @@ func producers(t *testing.T) map[Kind]producer {
 				t.Fatal(err)
 			}
 			defer release()
-			return probe(t, newEngine(t, Config{}), addr.String()).Err
+			return faultIn(probe(t, newEngine(t, Config{}), addr.String()))
 		},
 		KindConnectTimeout:     mapped(connectKind, syscall.ETIMEDOUT),
 		KindConnectUnreachable: mapped(connectKind, syscall.EHOSTUNREACH),
 		KindConnectReset:       mapped(connectKind, syscall.ECONNRESET),
 		KindConnectBlockedAddress: func(t *testing.T) *Error {
 			e := newEngine(t, Config{Guard: func(netip.AddrPort) error { return errors.New("no") }})
-			return probe(t, e, "http://127.0.0.1/").Err
+			return faultIn(probe(t, e, "http://127.0.0.1/"))
 		},
 
 		KindTLSTimeout: under(KindTLSTimeout, func(t *testing.T, limit time.Duration) *Error {
@@ -164,20 +164,20 @@ func producers(t *testing.T) map[Kind]producer {
 
 		KindReceiveTimeout: under(KindReceiveTimeout, func(t *testing.T, d time.Duration) *Error {
 			srv := serve(t, origin.Hang)
-			return probe(t, newEngine(t, Config{HeadTimeout: d}), srv.Addr().String()).Err
+			return faultIn(probe(t, newEngine(t, Config{HeadTimeout: d}), srv.Addr().String()))
 		}),
 		KindReceiveReset: func(t *testing.T) *Error {
 			srv := serve(t, origin.SendAndReset("HTTP/1.1 200 OK\r\n"))
-			return probe(t, newEngine(t, Config{}), srv.Addr().String()).Err
+			return faultIn(probe(t, newEngine(t, Config{}), srv.Addr().String()))
 		},
 		KindReceiveBodyTooLarge: func(t *testing.T) *Error {
 			srv := serve(t, origin.Respond(200, "long"))
-			return probe(t, newEngine(t, Config{BodyLimit: 2, WholeBody: true}), srv.Addr().String()).Err
+			return faultIn(probe(t, newEngine(t, Config{BodyLimit: 2, WholeBody: true}), srv.Addr().String()))
 		},
 		KindReceiveExpectNotFound: func(t *testing.T) *Error {
 			srv := serve(t, origin.Respond(200, "text"))
 			cfg := Config{Expect: Expect{Not: []string{"text"}}, FailUnexpected: true}
-			return probe(t, newEngine(t, cfg), srv.Addr().String()).Err
+			return faultIn(probe(t, newEngine(t, cfg), srv.Addr().String()))
 		},
 
 		KindRedirectMissingLocation:  redirecting(""),
@@ -189,15 +189,15 @@ func producers(t *testing.T) map[Kind]producer {
 		KindRedirectBlockedPort:      redirecting("Location: http://a.test:25/\r\n"),
 		KindRedirectTooMany: func(t *testing.T) *Error {
 			srv := serve(t, chain)
-			return probe(t, newEngine(t, Config{}), srv.Addr().String()+"/301/6").Err
+			return faultIn(probe(t, newEngine(t, Config{}), srv.Addr().String()+"/301/6"))
 		},
 		KindRedirectDowngrade: func(t *testing.T) *Error {
 			srv := listenOrigin(t, origin.Config{Handler: origin.Redirect(302, "http://127.0.0.1/"), TLS: serverTLS(authority.Issue("127.0.0.1"))})
-			return probe(t, newEngine(t, Config{ForbidDowngrade: true, RootCAs: authority.Pool()}), "https://"+srv.Addr().String()).Err
+			return faultIn(probe(t, newEngine(t, Config{ForbidDowngrade: true, RootCAs: authority.Pool()}), "https://"+srv.Addr().String()))
 		},
 		KindRedirectBlockedAddress: func(t *testing.T) *Error {
 			srv := serve(t, origin.Redirect(302, "http://127.0.0.1/"))
-			return probe(t, newEngine(t, Config{DialAddr: toServers(srv, nil)}), "http://192.0.2.1/").Err
+			return faultIn(probe(t, newEngine(t, Config{DialAddr: toServers(srv, nil)}), "http://192.0.2.1/"))
 		},
 
 		KindLocalFDLimit:       mapped(connectKind, syscall.EMFILE),
@@ -207,7 +207,7 @@ func producers(t *testing.T) map[Kind]producer {
 		KindLocalCanceled: func(t *testing.T) *Error {
 			ctx, cancel := context.WithCancel(context.Background())
 			cancel()
-			return newEngine(t, Config{}).Check(ctx, Target{Input: "http://127.0.0.1/"}).Err
+			return faultIn(newEngine(t, Config{}).Check(ctx, Target{Input: "http://127.0.0.1/"}))
 		},
 	}
 	vectorKinds(t, all)

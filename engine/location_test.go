@@ -211,9 +211,9 @@ func (v *locationVector) onTheWire() (url, kind string) {
 func (v *locationVector) checkNext(t *testing.T, r *Result, seen []*origin.Request, url, kind string) {
 	t.Helper()
 	got := ""
-	if r.Err != nil {
-		got = r.Err.Kind.String()
-		plainSentence(t, r.Err)
+	if r.Failed {
+		got = r.Kind.String()
+		plainSentence(t, faultIn(r))
 	}
 	text := r.AppendJSON(nil, RecordOptions{Hops: true})
 	clean(t, text)

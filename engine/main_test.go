@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 	"testing"
 	"time"
@@ -121,7 +122,7 @@ func probeUnder(t *testing.T, kind Kind, status int, try func(time.Duration) *Re
 	t.Helper()
 	patiently(func(limit time.Duration) bool {
 		r = try(limit)
-		return r.Err != nil && r.Err.Kind == kind && r.StatusCode == status
+		return r.Err != nil && r.Kind == kind && r.StatusCode == status
 	})
 	expect(t, r, kind, status)
 	return r
@@ -132,10 +133,16 @@ func expect(t testing.TB, r *Result, kind Kind, status int) {
 	t.Helper()
 	got := KindNone
 	if r.Err != nil {
-		got = r.Err.Kind
+		got = r.Kind
 	}
 	if got != kind || r.StatusCode != status || r.Failed != (kind != KindNone) {
 		t.Errorf("%s: %v and status %d, want %v and %d\n%s", r.Input, got, r.StatusCode, kind, status,
 			r.AppendJSON(nil, RecordOptions{Hops: true}))
 	}
+}
+
+// faultIn is why a check failed; nil when it did not.
+func faultIn(r *Result) *Error {
+	fault, _ := errors.AsType[*Error](r.Err)
+	return fault
 }

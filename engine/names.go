@@ -23,8 +23,11 @@ type NameResult struct {
 	Took   time.Duration // from the asking to the answer that decided, or to the failure
 	Total  time.Duration // until we had seen it; what is over Took is our own lateness
 	Failed bool
-	Err    *Error // nil unless Failed
+	Kind   Kind  // why; KindNone when not Failed
+	Err    error // an *Error that says it in a sentence; nil when not Failed
 }
+
+func (r *NameResult) fail(err *Error) { r.Failed, r.Kind, r.Err = true, err.Kind, err }
 
 // nameRun is one call of RunNames.
 type nameRun struct {
@@ -113,7 +116,7 @@ func (r *nameRun) guard(f func()) {
 				r.panicked = &fallen{v, debug.Stack()}
 			}
 			r.mu.Unlock()
-			r.cancel()
+			r.cancel(nil)
 		}
 	}()
 	f()
@@ -145,11 +148,12 @@ func (r *nameRun) lookUp(res *NameResult, t Target) {
 	*res = NameResult{N: t.N, Input: t.Input, Value: t.Value, Start: time.Now()}
 	name, fail := nameOf(t.Input)
 	if fail != nil {
-		res.Failed, res.Err, res.Total = true, fail, time.Since(res.Start)
+		res.fail(fail)
+		res.Total = time.Since(res.Start)
 		return
 	}
 	if r.stopping() {
-		res.Failed, res.Err = true, canceled(nil)
+		res.fail(canceled(r.taking))
 		return
 	}
 	began := res.Start
@@ -161,9 +165,10 @@ func (r *nameRun) lookUp(res *NameResult, t Target) {
 		}
 		kind := resolveKind(err)
 		if !kind.isShortage() || waited > e.cfg.Timeout || !sleep(r.ctx, shortWait(attempt)) {
-			res.Failed, res.Err = true, fault(kind, PhaseResolve, err, "%v", err)
 			if r.ctx.Err() != nil {
-				res.Err = canceled(err)
+				res.fail(canceled(r.ctx))
+			} else {
+				res.fail(fault(kind, PhaseResolve, err, "%v", err))
 			}
 			break
 		}
@@ -228,6 +233,9 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
+// MarshalJSON gives the record of AppendJSON.
+func (r *NameResult) MarshalJSON() ([]byte, error) { return r.AppendJSON(nil), nil }
+
 // AppendJSON appends the record of r to dst, one JSON object without a line feed, and returns the extended slice. No octet of it is a
 // control character. Keys that do not apply are absent; README.md lists them all.
 func (r *NameResult) AppendJSON(dst []byte) []byte {
@@ -237,7 +245,7 @@ func (r *NameResult) AppendJSON(dst []byte) []byte {
 	w.time("timestamp", r.Start)
 	w.text("name", r.Name)
 	w.addrs("addresses", r.Addrs)
-	answered := r.Server.IsValid() && (!r.Failed || isAnswer(r.Err.Kind, &r.Answer))
+	answered := r.Server.IsValid() && (!r.Failed || isAnswer(r.Kind, &r.Answer))
 	if answered {
 		w.key("rcode")
 		w.rcode(r.RCode)
@@ -251,7 +259,7 @@ func (r *NameResult) AppendJSON(dst []byte) []byte {
 	}
 	w.family("a", &r.A)
 	w.family("aaaa", &r.AAAA)
-	if r.Local && (r.Err == nil || r.Err.Kind != KindResolveBadName) {
+	if r.Local && r.Kind != KindResolveBadName {
 		w.bool("local", true)
 	}
 	w.bool("cached", r.Cached)
@@ -259,8 +267,8 @@ func (r *NameResult) AppendJSON(dst []byte) []byte {
 	w.int("attempts", int64(r.Attempts))
 	w.bool("failed", r.Failed)
 	if r.Err != nil {
-		w.text("error_kind", r.Err.Kind.String())
-		w.text("error", r.Err.Text)
+		w.text("error_kind", r.Kind.String())
+		w.text("error", r.Err.Error())
 	}
 	if r.First != 0 {
 		w.ms("first_ms", r.First.Microseconds())

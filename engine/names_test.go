@@ -79,7 +79,7 @@ func TestEveryNameHasOneResult(t *testing.T) {
 	for _, r := range got {
 		kind := KindNone
 		if r.Err != nil {
-			kind = r.Err.Kind
+			kind = r.Kind
 		}
 		if kind != kinds[r.Input] || (kind == KindNone) != (len(r.Addrs) > 0) {
 			t.Errorf("%.100q: %v, %v, want %v", r.Input, r.Addrs, kind, kinds[r.Input])
@@ -118,7 +118,7 @@ func TestARunOfNamesEndsWithItsContext(t *testing.T) {
 	}, func(r *NameResult) {
 		mu.Lock()
 		defer mu.Unlock()
-		kinds = append(kinds, r.Err.Kind)
+		kinds = append(kinds, r.Kind)
 	})
 	if !errors.Is(err, context.Canceled) || taken != 4 || len(kinds) != taken || slices.ContainsFunc(kinds, func(k Kind) bool { return k != KindLocalCanceled }) {
 		t.Errorf("%v after %d targets, %v", err, taken, kinds)
@@ -145,7 +145,7 @@ func TestDrainFinishesTheNamesInFlight(t *testing.T) {
 		}
 	}, func(r *NameResult) {
 		results.Add(1)
-		if r.N == 1 && r.Failed || r.N == 2 && (!r.Failed || r.Err.Kind != KindLocalCanceled) {
+		if r.N == 1 && r.Failed || r.N == 2 && (!r.Failed || r.Kind != KindLocalCanceled) {
 			t.Errorf("%d: %v", r.N, r.Err)
 		}
 	})
@@ -164,7 +164,7 @@ func TestCloseEndsARunOfNames(t *testing.T) {
 				close(began)
 			}
 		}, func(r *NameResult) {
-			if r.Err == nil || r.Err.Kind != KindLocalCanceled {
+			if r.Err == nil || r.Kind != KindLocalCanceled {
 				t.Errorf("%+v", r)
 			}
 		})
@@ -237,7 +237,7 @@ func TestAShortageIsNoAnswerAboutAName(t *testing.T) {
 		got, err = collectNames(t, e, context.Background(), "four.test")
 		r = got[1]
 	}
-	if err != nil || r.Err == nil || !r.Err.Kind.IsLocal() || r.Server.IsValid() {
+	if err != nil || r.Err == nil || !r.Kind.IsLocal() || r.Server.IsValid() {
 		t.Errorf("%+v, %v", r, err)
 	}
 	if r.Total > timeout {
@@ -285,7 +285,7 @@ func TestRecordOfANameIsWhatEncodingJSONWrites(t *testing.T) {
 		r    NameResult
 		want wantName
 	}{
-		{NameResult{N: 1, Input: "\x1b\"x\u202e", Start: start, Failed: true, Err: fault(KindInputInvalidURL, PhaseNone, nil, "no\n")},
+		{NameResult{N: 1, Input: "\x1b\"x\u202e", Start: start, Failed: true, Kind: KindInputInvalidURL, Err: fault(KindInputInvalidURL, PhaseNone, nil, "no\n")},
 			wantName{N: 1, Input: "\x1b\"x\u202e", Timestamp: stamp, Failed: true, ErrorKind: "input.invalid_url", Error: "no\n"}},
 		{NameResult{N: 2, Input: "a.test", Start: start, Took: 1_999_999, Total: 3 * time.Millisecond, Answer: resolver.Answer{
 			Name: "a.test", Addrs: []netip.Addr{netip.MustParseAddr("2001:db8::1"), netip.MustParseAddr("192.0.2.1")}, CNAME: []string{"b.test", "c\x7f.test"},
@@ -296,16 +296,16 @@ func TestRecordOfANameIsWhatEncodingJSONWrites(t *testing.T) {
 				Server: "[2001:db8::53]:53", CNAME: []string{"b.test", "c\x7f.test"}, TTL: ttl(59), A: "ok", AAAA: "no_address", Shared: true, Attempts: 2,
 				First: 1.5, Time: 1.999, Queued: 0.25, Lag: 1.001, Source: "kernel"}},
 		{NameResult{N: 3, Input: "a.test", Start: start, Answer: resolver.Answer{Name: "a.test", Server: web, A: resolver.FamilyOutcome{Asked: true,
-			Err: resolver.ErrTimeout}, Attempts: 3}, Took: time.Second, Total: time.Second, Failed: true, Err: fault(KindResolveTimeout, PhaseResolve, nil, "late")},
+			Err: resolver.ErrTimeout}, Attempts: 3}, Took: time.Second, Total: time.Second, Failed: true, Kind: KindResolveTimeout, Err: fault(KindResolveTimeout, PhaseResolve, nil, "late")},
 			wantName{N: 3, Input: "a.test", Timestamp: stamp, Name: "a.test", Server: "https://dns.test/q?a=%22<&>", A: "timeout", Attempts: 3,
 				Failed: true, ErrorKind: "resolve.timeout", Error: "late", Time: 1000}},
 		{NameResult{N: 4, Input: "a.test", Start: start, Answer: resolver.Answer{Name: "a.test", Server: server, RCode: 3, TTL: time.Hour, Cached: true,
 			AAAA: resolver.FamilyOutcome{Asked: true, Err: resolver.ErrNXDomain}}, Took: 2000, Total: 2000, Failed: true,
-			Err: fault(KindResolveNXDomain, PhaseResolve, nil, "none")},
+			Kind: KindResolveNXDomain, Err: fault(KindResolveNXDomain, PhaseResolve, nil, "none")},
 			wantName{N: 4, Input: "a.test", Timestamp: stamp, Name: "a.test", RCode: "NXDOMAIN", Server: "[2001:db8::53]:53", TTL: ttl(3600), AAAA: "nxdomain",
 				Cached: true, Failed: true, ErrorKind: "resolve.nxdomain", Error: "none", Time: 0.002}},
 		{NameResult{N: 6, Input: "a.test", Start: start, Answer: resolver.Answer{Name: "a.test", Server: server, A: resolver.FamilyOutcome{Asked: true,
-			Err: resolver.ErrBadAnswer}, Attempts: 1}, Took: 2000, Total: 2000, Failed: true, Err: fault(KindResolveBadAnswer, PhaseResolve, nil, "none in DNS")},
+			Err: resolver.ErrBadAnswer}, Attempts: 1}, Took: 2000, Total: 2000, Failed: true, Kind: KindResolveBadAnswer, Err: fault(KindResolveBadAnswer, PhaseResolve, nil, "none in DNS")},
 			wantName{N: 6, Input: "a.test", Timestamp: stamp, Name: "a.test", Server: "[2001:db8::53]:53", A: "bad_answer", Attempts: 1, Failed: true,
 				ErrorKind: "resolve.bad_answer", Error: "none in DNS", Time: 0.002}},
 		{NameResult{N: 5, Input: "localhost", Start: start, Answer: resolver.Answer{Name: "localhost", Local: true, Addrs: []netip.Addr{netip.IPv6Loopback()}}},

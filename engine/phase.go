@@ -1,6 +1,10 @@
 package engine
 
-import "time"
+import (
+	"fmt"
+	"strings"
+	"time"
+)
 
 // Phase is a part of the cycle. See [Timings] for where each starts and ends.
 type Phase uint8
@@ -29,6 +33,9 @@ func (p Phase) String() string {
 	}
 	return phaseNames[p]
 }
+
+// MarshalText gives the String.
+func (p Phase) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
 
 // NotReached is the time of a phase that the cycle did not come to. It is not the same as zero: a
 // phase of zero happened, and took no time that the clock could tell.
@@ -66,6 +73,19 @@ func notReached() Timings {
 // Reached reports whether the cycle came to phase p.
 func (t *Timings) Reached(p Phase) bool { return p < NumPhases && t.Phases[p] >= 0 }
 
+// String returns the phases that were reached, Lag and Total, as in "connect 1.2ms, wait 20ms, lag 15µs,
+// total 21.215ms".
+func (t *Timings) String() string {
+	var b strings.Builder
+	for p, d := range t.Phases {
+		if d >= 0 {
+			fmt.Fprintf(&b, "%v %v, ", Phase(p), d)
+		}
+	}
+	fmt.Fprintf(&b, "lag %v, total %v", t.Lag, t.Total)
+	return b.String()
+}
+
 // add sums another hop into t.
 func (t *Timings) add(hop *Timings) {
 	for p, d := range hop.Phases {
@@ -92,3 +112,6 @@ const (
 func (s Source) String() string {
 	return [...]string{"", "kernel", "process"}[s]
 }
+
+// MarshalText gives the String.
+func (s Source) MarshalText() ([]byte, error) { return []byte(s.String()), nil }

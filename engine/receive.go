@@ -34,7 +34,7 @@ func (c *check) send() *Error {
 	}
 	// One deadline for sending and for the head: the request is small and the kernel takes it at once.
 	if !c.arm(c.conn.Conn, c.within(c.engine.cfg.HeadTimeout)) {
-		return canceled(c.ctx.Err())
+		return canceled(c.ctx)
 	}
 	c.clock.begin(PhaseSend, c.at())
 	if _, err = c.conn.Write(c.out); err != nil {

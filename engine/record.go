@@ -59,10 +59,10 @@ func (r *Result) AppendJSON(dst []byte, opt RecordOptions) []byte {
 	}
 	w.chain(r.Hops)
 	w.bool("failed", r.Failed)
-	if r.Err != nil {
-		w.text("error_kind", r.Err.Kind.String())
-		w.text("error_phase", r.Err.Phase.String())
-		w.text("error", r.Err.Text)
+	if r.Failed {
+		w.text("error_kind", r.Kind.String())
+		w.text("error_phase", r.Phase.String())
+		w.text("error", r.Err.Error())
 	}
 	if !r.Start.IsZero() {
 		w.timings(&r.Timings)
@@ -92,6 +92,11 @@ func (r *Result) AppendJSON(dst []byte, opt RecordOptions) []byte {
 	}
 	w.body(r.Body)
 	return w.end()
+}
+
+// MarshalJSON gives the record of AppendJSON with its hops.
+func (r *Result) MarshalJSON() ([]byte, error) {
+	return r.AppendJSON(nil, RecordOptions{Hops: true}), nil
 }
 
 // record appends the members of one JSON object.

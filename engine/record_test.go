@@ -155,7 +155,7 @@ func fullResult() (*Result, *wantRecord) {
 		Headers:     []ResponseField{{"set-cookie", "a\xff"}, {"set-cookie", "b\""}, {"etag", ""}},
 		Location:    "https://b.test/z",
 		LocationRaw: "/\x00\u0085%FF", RedirectNote: "300 \"x\"", MovedTo: "https://b.test:8443/x",
-		Redirects: redirects, Failed: true, Err: fault(KindReceiveReset, PhaseReceive, nil, "a \"sentence\"\r\n"),
+		Redirects: redirects, Failed: true, Kind: KindReceiveReset, Phase: PhaseReceive, Err: fault(KindReceiveReset, PhaseReceive, nil, "a \"sentence\"\r\n"),
 		Tries: []Try{{Method: "HEAD", StatusCode: 503, Total: 1_234_567},
 			{Kind: KindConnectTimeout, Total: 5 * time.Second}},
 		Timings: sum, Source: SourceProcess, Attempts: 5, Reused: yes, SYNRetransmits: retransmits, BodyBytes: read, BodyComplete: yes,
@@ -290,7 +290,7 @@ func TestKeysThatDoNotApplyAreAbsent(t *testing.T) {
 	}{
 		{"nothing", Result{N: 1, ContentLength: -1}, RecordOptions{Hops: true}, wantRecord{N: 1}},
 		{"no URL", Result{N: 2, Input: ":", Start: start, ContentLength: -1, Failed: true, Timings: waited,
-			Err: fault(KindInputInvalidURL, PhaseNone, nil, "no")}, RecordOptions{Hops: true},
+			Kind: KindInputInvalidURL, Phase: PhaseNone, Err: fault(KindInputInvalidURL, PhaseNone, nil, "no")}, RecordOptions{Hops: true},
 			wantRecord{N: 2, Input: ":", Timestamp: stamp, Failed: true, ErrorKind: "input.invalid_url", Error: "no", Timings: idle}},
 		{"one hop without an answer", Result{N: 3, Start: start, ContentLength: -1, Timings: waited, Attempts: 1,
 			Hops: []Hop{{URL: "http://a/", Timings: waited}}}, RecordOptions{},
@@ -460,7 +460,7 @@ func FuzzRecord(f *testing.F) {
 	f.Add("\u2028\"\\", "\xf0\x9f", 999, int64(1<<40))
 	f.Fuzz(func(t *testing.T, a, b string, status int, d int64) {
 		r, _ := fullResult()
-		r.Input, r.URL, r.Location, r.Err.Text = a, a, b, a+b
+		r.Input, r.URL, r.Location, faultIn(r).Text = a, a, b, a+b
 		r.WebServer, r.ContentType, r.Host, r.Path = b, b+a, a, b
 		r.Hops[1].URL, r.Hops[1].TLS.Subject, r.Hops[1].DNS.CNAME = b, a, []string{a, b}
 		r.StatusCode, r.Hops[0].StatusCode, r.Hops[1].DNS.RCode = status, -status, status

@@ -76,7 +76,7 @@ func TestFiveRedirectionsAreFollowedTheSixthIsTooMany(t *testing.T) {
 			} else {
 				expect(t, r, KindRedirectTooMany, code)
 				if len(r.Hops) != 6 || r.Hops[5].StatusCode != code || r.Hops[5].Location == "" ||
-					!strings.HasPrefix(r.Err.Text, strconv.Itoa(code)+" ") {
+					!strings.HasPrefix(r.Err.Error(), strconv.Itoa(code)+" ") {
 					t.Errorf("%s", r.AppendJSON(nil, RecordOptions{}))
 				}
 			}
@@ -148,8 +148,8 @@ func TestRedirectErrors(t *testing.T) {
 	} {
 		r := probe(t, s.Engine, "http://a.test"+tc.path)
 		expect(t, r, tc.kind, tc.status)
-		if r.Err != nil && r.Err.Text != tc.text {
-			t.Errorf("%s: %q, want %q", tc.path, r.Err.Text, tc.text)
+		if r.Err != nil && r.Err.Error() != tc.text {
+			t.Errorf("%s: %q, want %q", tc.path, r.Err.Error(), tc.text)
 		}
 		if strings.Contains(string(r.AppendJSON(nil, RecordOptions{Hops: true})), "secret") {
 			t.Errorf("%s shows the userinfo of a Location", tc.path)
@@ -302,7 +302,7 @@ func TestRedirectFromPublicToPrivateIsBlocked(t *testing.T) {
 	e := newEngine(t, Config{DialAddr: toServers(srv, nil)})
 	r := probe(t, e, "http://192.0.2.1/a")
 	expect(t, r, KindRedirectBlockedAddress, 302)
-	if !strings.HasPrefix(r.Err.Text, "302 Found to ") || r.HostIP.Unmap() != netip.MustParseAddr("10.0.0.1") {
+	if !strings.HasPrefix(r.Err.Error(), "302 Found to ") || r.HostIP.Unmap() != netip.MustParseAddr("10.0.0.1") {
 		t.Errorf("%v, address %v", r.Err, r.HostIP)
 	}
 	expect(t, probe(t, e, "http://192.0.2.1/b"), KindNone, 200)

@@ -29,14 +29,11 @@ func MayPass(r *Result) bool {
 	if r.StatusCode == 429 || r.StatusCode == 503 {
 		return true
 	}
-	if r.Err == nil {
-		return false
-	}
-	switch r.Err.Kind {
+	switch r.Kind {
 	case KindResolveServFail, KindConnectReset, KindTLSReset, KindSendReset, KindReceiveReset:
 		return true
 	}
-	return r.Err.Timeout()
+	return r.Kind.IsTimeout()
 }
 
 // IsFinal reports whether a check that ended in k would end so again: what the input is, what a
@@ -71,7 +68,7 @@ func (r *run) goesAgain(c *check) bool {
 	j.addTry(c)
 	j.retried++
 	wait = max(wait, r.engine.untilRetry(j.retried))
-	if err := c.res.Err; err != nil && err.Phase == PhaseResolve {
+	if c.res.Failed && c.res.Phase == PhaseResolve {
 		wait = max(wait, keptFailure)
 	}
 	r.engine.queued.Add(1)
@@ -98,26 +95,22 @@ func (j *job) addTry(c *check) {
 
 // mayGoAgain is the one place that decides whether a check that has ended is made again.
 func (c *check) mayGoAgain() bool {
-	cfg, err := &c.engine.cfg, c.res.Err
+	cfg, r := &c.engine.cfg, &c.res
 	switch {
-	case err != nil && err.Kind.IsFinal():
+	case r.Kind.IsFinal():
 		return false
 	case isIdempotent(cfg.Method):
-	case (err == nil || err.Kind == KindReceiveExpectNotFound) && c.res.Redirects == 0 &&
-		(c.res.StatusCode == 429 || c.res.StatusCode == 503):
+	case (!r.Failed || r.Kind == KindReceiveExpectNotFound) && r.Redirects == 0 &&
+		(r.StatusCode == 429 || r.StatusCode == 503):
 		// The server says that it has not acted on the request; one before a redirect it has.
-	case err == nil || err.Phase >= PhaseSend || c.res.Redirects > 0:
+	case !r.Failed || r.Phase >= PhaseSend || r.Redirects > 0:
 		return false // the server may have acted on the request: it must not be sent twice
 	}
-	return cfg.RetryOn(&c.res)
+	return cfg.RetryOn(r)
 }
 
 func (r *Result) try() Try {
-	t := Try{Method: r.Method, StatusCode: r.StatusCode, Total: r.Timings.Total}
-	if r.Err != nil {
-		t.Kind = r.Err.Kind
-	}
-	return t
+	return Try{Method: r.Method, Kind: r.Kind, StatusCode: r.StatusCode, Total: r.Timings.Total}
 }
 
 // untilRetry is the wait after so many tries: doubled each time, and a random part of up to a half

@@ -166,7 +166,7 @@ func (r *run) do(j job) (host string, waits bool) {
 	}
 	switch {
 	case r.stopping(): // what waited when the end came ends with it
-		c.finish(canceled(nil))
+		c.finish(canceled(r.taking))
 	case j.check != nil:
 		waits = c.resume()
 	default:
@@ -194,7 +194,7 @@ func (r *run) fell(v any) {
 		r.panicked = &fallen{v, debug.Stack()}
 	}
 	r.mu.Unlock()
-	r.cancel()
+	r.cancel(nil)
 }
 
 // state returns a check that nobody uses.
@@ -235,7 +235,7 @@ func (e *Engine) Drain() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for s := range e.runs {
-		s.drain()
+		s.drain(ErrDrained)
 	}
 }
 

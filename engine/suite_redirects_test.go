@@ -242,7 +242,7 @@ func redirectTo(status int, location string) script {
 
 func outcomeOf(r *Result) string {
 	if r.Err != nil {
-		return r.Err.Kind.String()
+		return r.Kind.String()
 	}
 	return "ok"
 }

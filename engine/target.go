@@ -56,8 +56,10 @@ type Result struct {
 	Redirects int   // redirections followed
 	Hops      []Hop // none when the input was no URL, or the check was canceled before it began
 
-	Failed bool   // no final response could be had
-	Err    *Error // nil when not Failed
+	Failed bool  // no final response could be had
+	Kind   Kind  // why; KindNone when not Failed
+	Phase  Phase // where the cycle ended, when Failed; PhaseNone before it began
+	Err    error // an *Error that says it in a sentence; nil when not Failed
 
 	Timings Timings // summed over hops
 	Source  Source
@@ -86,6 +88,11 @@ type Result struct {
 
 	ExpectFound bool // the body is as Config.Expect wants it; false when nothing was expected
 	ExpectAsked bool
+}
+
+// fail notes why no final response could be had.
+func (r *Result) fail(err *Error) {
+	r.Failed, r.Kind, r.Phase, r.Err = true, err.Kind, err.Phase, err
 }
 
 // ResponseField is one field line of a response, its name in lower case.

@@ -29,7 +29,7 @@ func (c *check) secure() *Error {
 	conf.ServerName = c.req.loc.host
 	session := tls.Client(c.conn.Conn, conf)
 	if !c.arm(c.conn.Conn, c.within(c.engine.cfg.TLSTimeout)) {
-		return canceled(c.ctx.Err())
+		return canceled(c.ctx)
 	}
 	err := session.Handshake()
 	c.disarm()

@@ -95,7 +95,7 @@ func TestTLSFailuresAreToldApart(t *testing.T) {
 			cfg.TLSTimeout = 200 * time.Millisecond
 		}
 		e := newEngine(t, cfg)
-		if r := probe(t, e, "https://"+srv.Addr().String()+"/"); r.Err == nil || r.Err.Kind != tc.kind {
+		if r := probe(t, e, "https://"+srv.Addr().String()+"/"); r.Err == nil || r.Kind != tc.kind {
 			t.Errorf("%s: %v, want %v", tc.name, r.Err, tc.kind)
 		}
 	}

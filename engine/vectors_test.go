@@ -14,7 +14,7 @@ func compare(t *testing.T, r *Result, v *vectors.Response, how string) {
 	t.Helper()
 	kind := ""
 	if r.Err != nil {
-		kind = r.Err.Kind.String()
+		kind = r.Kind.String()
 	}
 	names := slices.Collect(r.Anomalies.Names())
 	if r.StatusCode != v.Status || kind != v.Kind || r.Failed != (v.Kind != "") || !slices.Equal(names, v.Anomalies) ||
@@ -22,8 +22,8 @@ func compare(t *testing.T, r *Result, v *vectors.Response, how string) {
 		t.Errorf("%s, %s: %.300q\n got %d %q %q, %d body bytes, found %v, %v\nwant %d %q %q, %d body bytes",
 			v.Name, how, v.In, r.StatusCode, kind, names, r.BodyBytes, r.ExpectFound, r.Err, v.Status, v.Kind, v.Anomalies, len(v.Body))
 	}
-	if v.Kind != "" && (r.Err.Text == "" || hasControl(r.Err.Text) || len(r.Err.Text) > 1000) {
-		t.Errorf("%s: the sentence is %q", v.Name, r.Err.Text)
+	if v.Kind != "" && (r.Err.Error() == "" || hasControl(r.Err.Error()) || len(r.Err.Error()) > 1000) {
+		t.Errorf("%s: the sentence is %q", v.Name, r.Err.Error())
 	}
 }
 
@@ -81,8 +81,8 @@ func TestStrictMakesAnErrorOfAnAnomaly(t *testing.T) {
 		seen[v.Anomalies[0]] = true
 		expect(t, r, kinds[v.Anomalies[0]], v.Status)
 		for _, name := range v.Anomalies {
-			if r.Err != nil && !strings.Contains(r.Err.Text, name) {
-				t.Errorf("%s: %q does not name %s", v.Name, r.Err.Text, name)
+			if r.Err != nil && !strings.Contains(r.Err.Error(), name) {
+				t.Errorf("%s: %q does not name %s", v.Name, r.Err.Error(), name)
 			}
 		}
 	}

@@ -10,7 +10,7 @@ import (
 
 func TestOutcomesAreKindsGroupsAndCodes(t *testing.T) {
 	failed := func(k engine.Kind, status int) *engine.Result {
-		return &engine.Result{Failed: true, Err: &engine.Error{Kind: k}, StatusCode: status}
+		return &engine.Result{Failed: true, Kind: k, Err: k, StatusCode: status}
 	}
 	o, err := parseRetryOn("receive.timeout, connect. ,500-599,tls.")
 	if err != nil {
@@ -52,7 +52,7 @@ func TestRepeatedFlagsAddUp(t *testing.T) {
 		t.Fatal(err)
 	}
 	failed := func(k engine.Kind) *engine.Result {
-		return &engine.Result{Failed: true, Err: &engine.Error{Kind: k}}
+		return &engine.Result{Failed: true, Kind: k, Err: k}
 	}
 	moved := &engine.Result{StatusCode: 200, Hops: []engine.Hop{{StatusCode: 301}, {StatusCode: 200}}}
 	for _, c := range []struct {

@@ -193,7 +193,7 @@ func until(halt <-chan struct{}, names []string) iter.Seq[input.Row] {
 
 // emit takes one result. The engine calls it from many goroutines at once.
 func (s *resolveRun) emit(r *engine.NameResult) {
-	if s.halted.Load() && r.Failed && r.Err.Kind == engine.KindLocalCanceled {
+	if s.halted.Load() && r.Failed && r.Kind == engine.KindLocalCanceled {
 		s.tally.Skip(r.Attempts > 0) // it has no result to record
 		return
 	}
@@ -206,5 +206,6 @@ func (s *resolveRun) emit(r *engine.NameResult) {
 
 // refuseRow writes the record of a row from which no name can be taken.
 func (s *resolveRun) refuseRow(n int64, row input.Row) {
-	s.emit(&engine.NameResult{N: n, Input: row.Input, Start: time.Now(), Failed: true, Err: faultOf(row)})
+	fault := faultOf(row)
+	s.emit(&engine.NameResult{N: n, Input: row.Input, Start: time.Now(), Failed: true, Kind: fault.Kind, Err: fault})
 }

@@ -138,7 +138,7 @@ func isLikelyTarget(name string) bool {
 
 // emit takes one result. The engine calls it from many goroutines at once.
 func (s *scanRun) emit(r *engine.Result) {
-	if s.halted.Load() && r.Failed && r.Err.Kind == engine.KindLocalCanceled {
+	if s.halted.Load() && r.Failed && r.Kind == engine.KindLocalCanceled {
 		s.tally.Skip(len(r.Hops) > 0 ||
 			len(r.Tries) > 0) // it was not checked: it has no result to record
 		return
@@ -158,7 +158,8 @@ func (s *scanRun) emit(r *engine.Result) {
 
 // refuseRow writes the record of a row from which no URL can be taken.
 func (s *scanRun) refuseRow(n int64, row input.Row) {
-	r := &engine.Result{N: n, Input: row.Input, Failed: true, Err: faultOf(row)}
+	fault := faultOf(row)
+	r := &engine.Result{N: n, Input: row.Input, Failed: true, Kind: fault.Kind, Phase: fault.Phase, Err: fault}
 	if !s.opt.dryRun {
 		r.Start = time.Now()
 		for p := range r.Timings.Phases {
@@ -171,12 +172,6 @@ func (s *scanRun) refuseRow(n int64, row input.Row) {
 // dryRun reads the list to its end and asks the engine what each line means.
 func (s *scanRun) dryRun() {
 	for target := range s.targets() {
-		r := &engine.Result{N: target.N, Input: target.Input, Part: target.Part, Value: target.Value}
-		url, anomalies, err := s.eng.ParseTarget(target)
-		if err != nil {
-			r.Failed, r.Err = true, err
-		}
-		r.URL, r.Anomalies = url, anomalies
-		s.emit(r)
+		s.emit(s.eng.Parse(target))
 	}
 }

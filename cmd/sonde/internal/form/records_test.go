@@ -1,6 +1,7 @@
 package form
 
 import (
+	"errors"
 	"net/netip"
 	"time"
 
@@ -50,9 +51,7 @@ func fullScan(n int64, text string) *engine.Result {
 		BodySHA256: "e3b0", Body: []byte(text), Location: text + "?",
 		LocationRaw: text, RedirectNote: text + "-", MovedTo: text + "/",
 		Redirects: 1, Failed: true,
-		Err: &engine.Error{
-			Kind: engine.KindRedirectLoop, Phase: engine.PhaseProcess, Text: text + ".",
-		},
+		Kind: engine.KindRedirectLoop, Phase: engine.PhaseProcess, Err: errors.New(text + "."),
 		Timings: times, Source: engine.SourceKernel, Attempts: 2, BodyRead: true, BodyBytes: 5,
 		Tries:       []engine.Try{{StatusCode: 503, Total: time.Second}},
 		ExpectAsked: true, Anomalies: engine.RepeatedLocation | engine.Downgrade,
@@ -67,7 +66,7 @@ func fullScan(n int64, text string) *engine.Result {
 func fullResolve(n int64, text string) *engine.NameResult {
 	return &engine.NameResult{
 		N: n, Input: text, Start: start, Took: 3e6, Total: 4e6, Failed: true,
-		Err: &engine.Error{Kind: engine.KindResolveNXDomain, Text: text + "."},
+		Kind: engine.KindResolveNXDomain, Err: errors.New(text + "."),
 		Answer: resolver.Answer{
 			Name: "a.test",
 			Addrs: []netip.Addr{

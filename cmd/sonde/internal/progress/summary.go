@@ -72,7 +72,7 @@ func (s Summary) isOfOne(c *counts) bool {
 func sentenceOf(r *engine.Result) string {
 	text := r.URL
 	if r.Failed {
-		return r.Err.Kind.String() + ": " + r.Err.Text
+		return r.Kind.String() + ": " + r.Err.Error()
 	}
 	if r.Redirects > 0 {
 		text += " leads to " + r.FinalURL + ", which"
@@ -87,7 +87,7 @@ func sentenceOf(r *engine.Result) string {
 // sentenceOfName says what came of a look-up.
 func sentenceOfName(r *engine.NameResult) string {
 	if r.Failed {
-		return r.Err.Kind.String() + ": " + r.Err.Text
+		return r.Kind.String() + ": " + r.Err.Error()
 	}
 	addrs := make([]string, len(r.Addrs))
 	for i, a := range r.Addrs {

@@ -99,17 +99,17 @@ func (t *Tally) Add(r *engine.Result, inFlight int64) {
 	case !r.Failed:
 		t.Answered++
 		t.Class[min(max(r.StatusCode/100, 0), 9)]++
-	case r.Err.Kind.IsRedirect():
+	case r.Kind.IsRedirect():
 		t.RedirectErrors++
-		t.Kinds[r.Err.Kind]++
+		t.Kinds[r.Kind]++
 	default:
 		t.Failed++
-		t.Kinds[r.Err.Kind]++
+		t.Kinds[r.Kind]++
 	}
 	if r.ExpectAsked && !r.ExpectFound && !r.Failed {
 		t.Unexpected++
 	}
-	if r.Failed && r.Err.Kind.IsInput() {
+	if r.Failed && r.Kind.IsInput() {
 		return // it never entered the cycle: its times are none, not zero
 	}
 	for phase, d := range r.Timings.Phases {
@@ -132,8 +132,8 @@ func (t *Tally) AddName(r *engine.NameResult, inFlight int64) {
 	}
 	if r.Failed {
 		t.Failed++
-		t.Kinds[r.Err.Kind]++
-		if r.Err.Kind.IsInput() {
+		t.Kinds[r.Kind]++
+		if r.Kind.IsInput() {
 			return
 		}
 	} else {

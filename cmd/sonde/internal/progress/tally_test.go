@@ -29,7 +29,7 @@ func answered(status int, wait time.Duration) *engine.Result {
 
 func failed(kind engine.Kind, status int) *engine.Result {
 	r := answered(status, engine.NotReached)
-	r.Failed, r.Err = true, &engine.Error{Kind: kind}
+	r.Failed, r.Kind, r.Err = true, kind, kind
 	r.Hops = []engine.Hop{{DNS: &engine.DNSInfo{Answered: kind != engine.KindResolveTimeout}}}
 	return r
 }
@@ -231,9 +231,9 @@ func TestNarrowTerminalsHaveANarrowTable(t *testing.T) {
 // A list of which no name was answered is the fault of who was asked, most likely, and not of the names.
 func TestSummarySaysThatNoServerAnswered(t *testing.T) {
 	const sentence = "no DNS server has answered anything; look at --resolver"
-	dead := &engine.NameResult{Failed: true, Err: &engine.Error{Kind: engine.KindResolveTimeout}}
-	odd := &engine.NameResult{Failed: true, Err: &engine.Error{Kind: engine.KindResolveBadName}}
-	denied := &engine.NameResult{Failed: true, Err: &engine.Error{Kind: engine.KindResolveNXDomain}, Answer: resolver.Answer{Arrived: time.Now()}}
+	dead := &engine.NameResult{Failed: true, Kind: engine.KindResolveTimeout, Err: engine.KindResolveTimeout}
+	odd := &engine.NameResult{Failed: true, Kind: engine.KindResolveBadName, Err: engine.KindResolveBadName}
+	denied := &engine.NameResult{Failed: true, Kind: engine.KindResolveNXDomain, Err: engine.KindResolveNXDomain, Answer: resolver.Answer{Arrived: time.Now()}}
 	local := &engine.NameResult{Answer: resolver.Answer{Local: true}}
 	for _, tt := range []struct {
 		results []*engine.NameResult

@@ -83,7 +83,7 @@ func cachePath(tb testing.TB) hotPath {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	r, err := resolver.New(resolver.Config{Servers: resolver.At(dns.Addr()), Hosts: "-"})
+	r, err := resolver.New(resolver.Config{Servers: resolver.UDPServers(dns.Addr()), Hosts: "-"})
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -92,7 +92,7 @@ var namers = []struct {
 type sondeNames struct{ *resolver.Resolver }
 
 func newSondeNames(server netip.AddrPort) (namer, error) {
-	r, err := resolver.New(resolver.Config{Servers: resolver.At(server), Hosts: "-"})
+	r, err := resolver.New(resolver.Config{Servers: resolver.UDPServers(server), Hosts: "-"})
 	return sondeNames{r}, err
 }
 

@@ -214,7 +214,7 @@ func TestHTTPSFirstStaysWithHTTPSOtherwise(t *testing.T) {
 	}.Serve, TLS: serverTLS(good.Issue("127.0.0.1"))})
 	dns := listenDNS(t, nil)
 	cfg := Config{Bare: Bare{Scheme: BareHTTPSFirst}, RootCAs: good.Pool(),
-		ResolverConfig: resolver.Config{Servers: resolver.At(dns.Addr()), Hosts: "-"}}
+		ResolverConfig: resolver.Config{Servers: resolver.UDPServers(dns.Addr()), Hosts: "-"}}
 	for _, tc := range []struct {
 		line   string
 		roots  bool

@@ -72,7 +72,7 @@ func TestAllOfTheConcurrencyIsInFlight(t *testing.T) {
 	const limit = 5*leastCrew + 7
 	at := silent.LocalAddr().(*net.UDPAddr).AddrPort()
 	e := newEngine(t, Config{Concurrency: limit, Timeout: time.Minute, ResolveTimeout: time.Minute,
-		ResolverConfig: resolver.Config{Servers: resolver.At(at), Hosts: "-"}})
+		ResolverConfig: resolver.Config{Servers: resolver.UDPServers(at), Hosts: "-"}})
 	ctx, cancel := context.WithCancel(context.Background())
 	go func() {
 		defer cancel()

@@ -216,7 +216,7 @@ func TestDNSOutcomes(t *testing.T) {
 	} {
 		e := newEngine(t, Config{
 			DialAddr: toServers(srv, nil), ResolveTimeout: tc.limit,
-			ResolverConfig: resolver.Config{Servers: resolver.At(dns.Addr()), Hosts: "-"},
+			ResolverConfig: resolver.Config{Servers: resolver.UDPServers(dns.Addr()), Hosts: "-"},
 		})
 		r := probe(t, e, "http://"+tc.host+"/")
 		expect(t, r, tc.kind, tc.status)
@@ -309,7 +309,7 @@ func TestTheSourceTellsOfTheLookUpToo(t *testing.T) {
 		"udp.test": {Addrs: lo}, "tcp.test": {Addrs: lo, Truncate: true}, "none.test": {}, "longnone.test": {Truncate: true}})
 	// Of one family alone, so that none is held for the other.
 	e := newEngine(t, Config{DialAddr: toServers(srv, nil), Family: resolver.IPv4,
-		ResolverConfig: resolver.Config{Servers: resolver.At(dns.Addr()), Hosts: "-"}})
+		ResolverConfig: resolver.Config{Servers: resolver.UDPServers(dns.Addr()), Hosts: "-"}})
 	stamped := SourceProcess
 	if runtime.GOOS == "linux" {
 		stamped = SourceKernel
@@ -325,7 +325,7 @@ func TestTheSourceTellsOfTheLookUpToo(t *testing.T) {
 func TestALookUpHasALimitOfItsOwn(t *testing.T) {
 	dns := listenDNS(t, map[string]origin.Name{"silent.test": {Drop: -1}})
 	r := probe(t, newEngine(t, Config{ResolveTimeout: 20 * time.Millisecond, Timeout: 20 * time.Second,
-		ResolverConfig: resolver.Config{Servers: resolver.At(dns.Addr()), Hosts: "-", Timeout: 20 * time.Second}}), "http://silent.test/")
+		ResolverConfig: resolver.Config{Servers: resolver.UDPServers(dns.Addr()), Hosts: "-", Timeout: 20 * time.Second}}), "http://silent.test/")
 	expect(t, r, KindResolveTimeout, 0)
 	if d := r.Timings.Phases[PhaseResolve]; d > 10*time.Second {
 		t.Errorf("the look-up was given %v", d)
@@ -335,7 +335,7 @@ func TestALookUpHasALimitOfItsOwn(t *testing.T) {
 // The time of a check may be less than that of a look-up: a dead name is known to be dead when it is over.
 func TestALookUpThatTookAllTheTimeOfACheckIsKept(t *testing.T) {
 	dns := listenDNS(t, map[string]origin.Name{"silent.test": {Drop: -1}})
-	e := newEngine(t, Config{Timeout: 200 * time.Millisecond, ResolverConfig: resolver.Config{Servers: resolver.At(dns.Addr()), Hosts: "-"}})
+	e := newEngine(t, Config{Timeout: 200 * time.Millisecond, ResolverConfig: resolver.Config{Servers: resolver.UDPServers(dns.Addr()), Hosts: "-"}})
 	for _, cached := range []bool{false, true} {
 		r := probe(t, e, "http://silent.test/")
 		if d := r.Hops[0].DNS; d == nil || d.Cached != cached {
@@ -348,7 +348,7 @@ func TestTheRecordTellsOfTheLookUp(t *testing.T) {
 	srv := serve(t, origin.Respond(200, "ok"))
 	dns := listenDNS(t, map[string]origin.Name{
 		"x.test": {Addrs: []netip.Addr{srv.Addr().Addr()}, TTL: time.Hour}, "alias.test": {CNAME: "x.test", TTL: time.Hour}})
-	e := newEngine(t, Config{DialAddr: toServers(srv, nil), ResolverConfig: resolver.Config{Servers: resolver.At(dns.Addr()), Hosts: "-"}})
+	e := newEngine(t, Config{DialAddr: toServers(srv, nil), ResolverConfig: resolver.Config{Servers: resolver.UDPServers(dns.Addr()), Hosts: "-"}})
 	for _, cached := range []bool{false, true} {
 		r := probe(t, e, "http://alias.test/")
 		expect(t, r, KindNone, 200)

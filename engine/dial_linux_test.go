@@ -161,7 +161,7 @@ func TestAFamilyThatCameLateIsDialledToo(t *testing.T) {
 		for _, useless := range []netip.AddrPort{refused, silent(t)} {
 			dns := listenDNS(t, map[string]origin.Name{"x.test": {Addrs: []netip.Addr{four, six}, DropOf: lost, Drop: 1}})
 			cfg := Config{Timeout: 2 * time.Hour, ConnectTimeout: time.Hour,
-				ResolverConfig: resolver.Config{Servers: resolver.At(dns.Addr()), Hosts: "-"},
+				ResolverConfig: resolver.Config{Servers: resolver.UDPServers(dns.Addr()), Hosts: "-"},
 				DialAddr: func(ap netip.AddrPort) netip.AddrPort {
 					if ap.Addr() == late {
 						return srv.Addr()
@@ -178,7 +178,7 @@ func TestAFamilyThatCameLateIsDialledToo(t *testing.T) {
 	// A family that is never answered is not waited for long where the other one has failed.
 	dns := listenDNS(t, map[string]origin.Name{"x.test": {Addrs: []netip.Addr{four, six}, DropOf: dnsmessage.TypeA, Drop: -1}})
 	cfg := Config{Timeout: 2 * time.Hour, ConnectTimeout: time.Hour, ResolveTimeout: time.Hour,
-		ResolverConfig: resolver.Config{Servers: resolver.At(dns.Addr()), Hosts: "-", Timeout: time.Hour},
+		ResolverConfig: resolver.Config{Servers: resolver.UDPServers(dns.Addr()), Hosts: "-", Timeout: time.Hour},
 		DialAddr:       func(netip.AddrPort) netip.AddrPort { return refused }}
 	r := probe(t, newEngine(t, cfg), "http://x.test/")
 	expect(t, r, KindConnectRefused, 0)
@@ -186,7 +186,7 @@ func TestAFamilyThatCameLateIsDialledToo(t *testing.T) {
 		t.Errorf("dialled %v, %d questions", r.HostIP, r.Hops[0].DNS.Attempts)
 	}
 	dns = listenDNS(t, map[string]origin.Name{"x.test": {Addrs: []netip.Addr{four, six}, DropOf: dnsmessage.TypeA, Drop: 1}})
-	cfg = Config{ResolverConfig: resolver.Config{Servers: resolver.At(dns.Addr()), Hosts: "-"},
+	cfg = Config{ResolverConfig: resolver.Config{Servers: resolver.UDPServers(dns.Addr()), Hosts: "-"},
 		DialAddr: func(netip.AddrPort) netip.AddrPort { return refused },
 		Guard: func(ap netip.AddrPort) error {
 			if ap.Addr() == four {
@@ -284,7 +284,7 @@ func TestNoDescriptorIsLost(t *testing.T) {
 	before := descriptors(t)
 	for range 20 {
 		e, err := New(Config{DialAddr: func(netip.AddrPort) netip.AddrPort { return refused },
-			ResolverConfig: resolver.Config{Servers: resolver.At(dns.Addr()), Hosts: "-"}})
+			ResolverConfig: resolver.Config{Servers: resolver.UDPServers(dns.Addr()), Hosts: "-"}})
 		if err != nil {
 			t.Fatal(err)
 		}

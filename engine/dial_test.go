@@ -21,7 +21,7 @@ func dual(t *testing.T, first, second netip.AddrPort) *Engine {
 	a, b := netip.MustParseAddr("127.9.0.1"), netip.MustParseAddr("127.9.0.2")
 	dns := listenDNS(t, map[string]origin.Name{"x.test": {Addrs: []netip.Addr{a, b}}})
 	return newEngine(t, Config{
-		ResolverConfig: resolver.Config{Servers: resolver.At(dns.Addr()), Hosts: "-"},
+		ResolverConfig: resolver.Config{Servers: resolver.UDPServers(dns.Addr()), Hosts: "-"},
 		DialAddr: func(ap netip.AddrPort) netip.AddrPort {
 			if ap.Addr() == a {
 				return first
@@ -72,7 +72,7 @@ func TestTheMoreTellingFailureIsReported(t *testing.T) {
 func TestPinsReplaceTheLookUp(t *testing.T) {
 	srv := serve(t, origin.Respond(200, "ok"))
 	e := newEngine(t, Config{Pins: map[HostPort]netip.Addr{{"pinned.test", srv.Addr().Port()}: srv.Addr().Addr()},
-		ResolverConfig: resolver.Config{Servers: resolver.At(netip.MustParseAddrPort("127.0.0.1:1")), Hosts: "-"}})
+		ResolverConfig: resolver.Config{Servers: resolver.UDPServers(netip.MustParseAddrPort("127.0.0.1:1")), Hosts: "-"}})
 	url := "http://pinned.test:" + netip.AddrPortFrom(srv.Addr().Addr(), srv.Addr().Port()).String()[len("127.0.0.1:"):]
 	expect(t, probe(t, e, strings.Replace(url, ".test", ".test.", 1)), KindNone, 200)
 	r := probe(t, e, url)
@@ -139,7 +139,7 @@ func TestFamilyRestrictsWhatIsDialled(t *testing.T) {
 	dns := listenDNS(t, map[string]origin.Name{"x.test": {Addrs: []netip.Addr{netip.MustParseAddr("127.0.0.1"), netip.MustParseAddr("::1")}}})
 	for _, family := range []resolver.Family{resolver.IPv4, resolver.IPv6} {
 		r := probe(t, newEngine(t, Config{Family: family, DialAddr: toServers(srv, nil),
-			ResolverConfig: resolver.Config{Servers: resolver.At(dns.Addr()), Hosts: "-"}}), "http://x.test/")
+			ResolverConfig: resolver.Config{Servers: resolver.UDPServers(dns.Addr()), Hosts: "-"}}), "http://x.test/")
 		expect(t, r, KindNone, 200)
 		if r.HostIP.Is4() != (family == resolver.IPv4) {
 			t.Errorf("%v: %v", family, r.HostIP)

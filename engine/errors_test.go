@@ -50,7 +50,7 @@ func TestAnErrorHasTheCauseOfItsContext(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer dns.Close()
-	e := newEngine(t, Config{ResolverConfig: resolver.Config{Servers: resolver.At(dns.LocalAddr().(*net.UDPAddr).AddrPort()), Hosts: "-"}})
+	e := newEngine(t, Config{ResolverConfig: resolver.Config{Servers: resolver.UDPServers(dns.LocalAddr().(*net.UDPAddr).AddrPort()), Hosts: "-"}})
 	for _, url := range []string{
 		"http://nobody.test/",
 		"https://" + silent.Addr().String(),

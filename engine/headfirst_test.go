@@ -242,7 +242,7 @@ func TestAGetAfterHeadWaitsForItsHost(t *testing.T) {
 			lo := []netip.Addr{srv.Addr().Addr()}
 			dns := listenDNS(t, map[string]origin.Name{"a.test": {Addrs: lo}, "b.test": {Addrs: lo}})
 			cfg.HeadFirst, cfg.Concurrency, cfg.DialAddr = true, 1, toServers(srv, nil)
-			cfg.ResolverConfig = resolver.Config{Servers: resolver.At(dns.Addr()), Hosts: "-"}
+			cfg.ResolverConfig = resolver.Config{Servers: resolver.UDPServers(dns.Addr()), Hosts: "-"}
 			e := newEngine(t, cfg)
 			results := make(map[int64]*Result)
 			// The only worker comes to the second target when the first check has begun to wait.
@@ -285,7 +285,7 @@ func TestGetsAfterHeadKeepToHostConcurrency(t *testing.T) {
 	lo := []netip.Addr{srv.Addr().Addr()}
 	dns := listenDNS(t, map[string]origin.Name{"a.test": {Addrs: lo}, "b.test": {Addrs: lo}})
 	e := newEngine(t, Config{HeadFirst: true, HostConcurrency: 1, HostRate: 1e6, DialAddr: toServers(srv, nil),
-		ResolverConfig: resolver.Config{Servers: resolver.At(dns.Addr()), Hosts: "-"}})
+		ResolverConfig: resolver.Config{Servers: resolver.UDPServers(dns.Addr()), Hosts: "-"}})
 	var urls []string
 	for i := range 200 {
 		urls = append(urls, fmt.Sprintf("http://%c.test/%d", 'a'+i%2, i))

@@ -121,7 +121,7 @@ func newTap(t *testing.T, cfg Config, urls []string) *tap {
 		}
 	}
 	dns := listenDNS(t, nil) // refuses any other name
-	cfg.ResolverConfig = resolver.Config{Servers: resolver.At(dns.Addr()), Hosts: "-"}
+	cfg.ResolverConfig = resolver.Config{Servers: resolver.UDPServers(dns.Addr()), Hosts: "-"}
 	cfg.DialAddr, cfg.Insecure, cfg.UserAgent, cfg.MaxIdle = s.dialAddr, true, "tap", -1
 	s.Engine = newEngine(t, cfg)
 	return s

@@ -47,7 +47,7 @@ func resolvingAt(t *testing.T, server netip.AddrPort, host string) *Error {
 
 func resolvingUnder(t *testing.T, limit time.Duration, server netip.AddrPort, host string) *Error {
 	e := newEngine(t, Config{ResolveTimeout: limit,
-		ResolverConfig: resolver.Config{Servers: resolver.At(server), Hosts: "-"}})
+		ResolverConfig: resolver.Config{Servers: resolver.UDPServers(server), Hosts: "-"}})
 	return faultIn(probe(t, e, "http://"+host+"/"))
 }
 

@@ -176,7 +176,7 @@ func (r *nameRun) lookUp(res *NameResult, t Target) {
 		began = time.Now()
 	}
 	res.Total = time.Since(began)
-	if res.Took = res.All; res.Took == 0 {
+	if res.Took = res.Elapsed; res.Took == 0 {
 		res.Took = res.Total
 	}
 	res.Took = min(res.Took, res.Total)

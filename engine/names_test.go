@@ -20,7 +20,7 @@ import (
 
 func namesEngine(t *testing.T, cfg Config, zone map[string]origin.Name) *Engine {
 	t.Helper()
-	cfg.ResolverConfig.Servers = resolver.At(listenDNS(t, zone).Addr())
+	cfg.ResolverConfig.Servers = resolver.UDPServers(listenDNS(t, zone).Addr())
 	cfg.ResolverConfig.Hosts = "-"
 	return newEngine(t, cfg)
 }
@@ -127,7 +127,7 @@ func TestARunOfNamesEndsWithItsContext(t *testing.T) {
 
 func TestDrainFinishesTheNamesInFlight(t *testing.T) {
 	dns := listenDNS(t, map[string]origin.Name{"late.test": {Drop: 1, Addrs: []netip.Addr{netip.MustParseAddr("192.0.2.4")}}})
-	e := newEngine(t, Config{Concurrency: 2, Family: resolver.IPv4, ResolverConfig: resolver.Config{Servers: resolver.At(dns.Addr()), Hosts: "-"}})
+	e := newEngine(t, Config{Concurrency: 2, Family: resolver.IPv4, ResolverConfig: resolver.Config{Servers: resolver.UDPServers(dns.Addr()), Hosts: "-"}})
 	taken := 0
 	var results atomic.Int64
 	err := e.RunNames(context.Background(), func(yield func(Target) bool) {
@@ -275,7 +275,7 @@ type wantName struct {
 func TestRecordOfANameIsWhatEncodingJSONWrites(t *testing.T) {
 	start := time.Date(2026, 1, 2, 3, 4, 5, 60, time.UTC)
 	const stamp = "2026-01-02T03:04:05.000000060Z"
-	server := resolver.At(netip.MustParseAddrPort("[2001:db8::53]:53"))[0]
+	server := resolver.UDPServers(netip.MustParseAddrPort("[2001:db8::53]:53"))[0]
 	web, err := resolver.ParseServer("https://dns.test/q?a=%22<&>")
 	if err != nil {
 		t.Fatal(err)
@@ -291,7 +291,7 @@ func TestRecordOfANameIsWhatEncodingJSONWrites(t *testing.T) {
 			Name: "a.test", Addrs: []netip.Addr{netip.MustParseAddr("2001:db8::1"), netip.MustParseAddr("192.0.2.1")}, CNAME: []string{"b.test", "c\x7f.test"},
 			Server: server, TTL: 59*time.Second + 999*time.Millisecond, A: resolver.FamilyOutcome{Asked: true},
 			AAAA: resolver.FamilyOutcome{Asked: true, Err: resolver.ErrNoAddress}, Shared: true, Attempts: 2, Arrived: start, Kernel: true,
-			First: 1500 * time.Microsecond, All: 1_999_999, Queued: 250 * time.Microsecond}},
+			First: 1500 * time.Microsecond, Elapsed: 1_999_999, Queued: 250 * time.Microsecond}},
 			wantName{N: 2, Input: "a.test", Timestamp: stamp, Name: "a.test", Addresses: []string{"2001:db8::1", "192.0.2.1"}, RCode: "NOERROR",
 				Server: "[2001:db8::53]:53", CNAME: []string{"b.test", "c\x7f.test"}, TTL: ttl(59), A: "ok", AAAA: "no_address", Shared: true, Attempts: 2,
 				First: 1.5, Time: 1.999, Queued: 0.25, Lag: 1.001, Source: "kernel"}},

@@ -145,7 +145,7 @@ func fullResult() (*Result, *wantRecord) {
 	}
 	info := &TLSInfo{Version: tls.VersionName(tls.VersionTLS13), Cipher: "TLS_AES_128_GCM_SHA256", ALPN: "http/1.1",
 		Subject: "CN=\"a\"", Issuer: "CN=b\\", NotBefore: time.Date(2025, 2, 3, 4, 5, 6, 0, zone), NotAfter: time.Date(2031, 2, 3, 4, 5, 6, 0, zone), VerifyError: "not\ttrusted", Resumed: true}
-	dns := &DNSInfo{Server: resolver.At(netip.MustParseAddrPort("[2001:db8::53]:53"))[0], Answered: true, RCode: 3, CNAME: []string{"a.test.", "b\x7f.test."},
+	dns := &DNSInfo{Server: resolver.UDPServers(netip.MustParseAddrPort("[2001:db8::53]:53"))[0], Answered: true, RCode: 3, CNAME: []string{"a.test.", "b\x7f.test."},
 		TTL: 59*time.Second + 999*time.Millisecond, Cached: true, Shared: true, Attempts: 2}
 	r := &Result{
 		N: 1<<63 - 1, Part: 2, Input: "line \x00\u0085\xff<&>", Start: time.Date(2026, 1, 2, 3, 4, 5, 60, zone),

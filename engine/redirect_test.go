@@ -40,7 +40,7 @@ func newSite(t *testing.T, cfg Config, pages origin.Mux, secured ...func(*tls.Co
 	secure := listenOrigin(t, origin.Config{Handler: note, TLS: conf})
 	lo := []netip.Addr{netip.MustParseAddr("127.0.0.1")}
 	dns := listenDNS(t, map[string]origin.Name{"a.test": {Addrs: lo}, "b.test": {Addrs: lo}})
-	cfg.ResolverConfig = resolver.Config{Servers: resolver.At(dns.Addr()), Hosts: "-"}
+	cfg.ResolverConfig = resolver.Config{Servers: resolver.UDPServers(dns.Addr()), Hosts: "-"}
 	cfg.RootCAs = authority.Pool()
 	cfg.DialAddr = toServers(plain, secure)
 	s.Engine = newEngine(t, cfg)
@@ -433,7 +433,7 @@ func TestOnlyTheAddressesThatMayBeDialledAre(t *testing.T) {
 	addrs := []netip.Addr{netip.MustParseAddr("127.9.0.1"), netip.MustParseAddr("127.9.0.2"), netip.MustParseAddr("127.9.0.3")}
 	dns := listenDNS(t, map[string]origin.Name{"x.test": {Addrs: addrs}})
 	for _, good := range addrs {
-		e := newEngine(t, Config{ResolverConfig: resolver.Config{Servers: resolver.At(dns.Addr()), Hosts: "-"},
+		e := newEngine(t, Config{ResolverConfig: resolver.Config{Servers: resolver.UDPServers(dns.Addr()), Hosts: "-"},
 			Guard: func(a netip.AddrPort) error {
 				if a.Addr() != good {
 					return errors.New("not that one")

@@ -108,7 +108,7 @@ func TestWhatIsFinalIsNotTriedAgain(t *testing.T) {
 	asked := new(atomic.Int64)
 	e := retrying(t, Config{Retries: 3,
 		RetryOn: func(r *Result) bool { asked.Add(1); return r.StatusCode != 404 },
-		ResolverConfig: resolver.Config{Servers: resolver.At(dns.Addr()),
+		ResolverConfig: resolver.Config{Servers: resolver.UDPServers(dns.Addr()),
 			Hosts: "-"}}, time.Microsecond)
 	got, err := collect(t, e, t.Context(), targets("http://"+srv.Addr().String()+"/lost",
 		srv.Addr().String(), "empty.test", "no.test", "http://["))
@@ -245,7 +245,7 @@ func TestRetryAfterHoldsTheWholeHost(t *testing.T) {
 	dns := listenDNS(t, zone)
 	e := retrying(t,
 		Config{HostConcurrency: 1, Retries: 1, RetryMaxWait: wait, DialAddr: toServers(srv, nil),
-			ResolverConfig: resolver.Config{Servers: resolver.At(dns.Addr()),
+			ResolverConfig: resolver.Config{Servers: resolver.UDPServers(dns.Addr()),
 				Hosts: "-"}}, time.Microsecond)
 	got, err := collect(t, e, t.Context(), targets(urls...))
 	if err != nil || len(got) != len(urls) {

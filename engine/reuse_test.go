@@ -139,7 +139,7 @@ func TestConnectionsToAnotherNameOrAddressAreNotShared(t *testing.T) {
 	one, two := netip.MustParseAddr("127.0.0.1"), netip.MustParseAddr("127.0.0.2")
 	dns := listenDNS(t, map[string]origin.Name{"one.test": {Addrs: []netip.Addr{one}}, "two.test": {Addrs: []netip.Addr{two}}})
 	e := newEngine(t, Config{DialAddr: toServers(srv, nil),
-		ResolverConfig: resolver.Config{Servers: resolver.At(dns.Addr()), Hosts: "-"}})
+		ResolverConfig: resolver.Config{Servers: resolver.UDPServers(dns.Addr()), Hosts: "-"}})
 	expect(t, probe(t, e, "http://one.test/"), KindNone, 200)
 	if r := probe(t, e, "http://two.test/"); r.Reused {
 		t.Error("a connection to 127.0.0.1 carried a request for 127.0.0.2")

@@ -54,7 +54,7 @@ func TestRunGivesEachTargetOneResult(t *testing.T) {
 	defer release()
 	dns := listenDNS(t, map[string]origin.Name{"ok.test": {Addrs: []netip.Addr{netip.MustParseAddr("127.0.0.1")}, TTL: time.Minute}})
 	e := newEngine(t, Config{Concurrency: 50, HostConcurrency: 5,
-		ResolverConfig: resolver.Config{Servers: resolver.At(dns.Addr()), Hosts: "-"}})
+		ResolverConfig: resolver.Config{Servers: resolver.UDPServers(dns.Addr()), Hosts: "-"}})
 	const n = 2000
 	got, err := collect(t, e, context.Background(), func(yield func(Target) bool) {
 		for i := int64(1); i <= n; i++ {
@@ -130,7 +130,7 @@ func TestHostConcurrencyHoldsForRedirectsToo(t *testing.T) {
 	}
 	dns := listenDNS(t, zone)
 	e := newEngine(t, Config{Concurrency: 64, HostConcurrency: 3, MaxIdle: -1,
-		ResolverConfig: resolver.Config{Servers: resolver.At(dns.Addr()), Hosts: "-"},
+		ResolverConfig: resolver.Config{Servers: resolver.UDPServers(dns.Addr()), Hosts: "-"},
 		DialAddr: func(ap netip.AddrPort) netip.AddrPort {
 			if ap.Port() == 80 {
 				return hub.Addr()
@@ -273,7 +273,7 @@ func TestCloseEndsRunsAndRefusesMore(t *testing.T) {
 func TestCheckEndsWithItsContext(t *testing.T) {
 	srv := serve(t, origin.Hang)
 	dns := listenDNS(t, map[string]origin.Name{"silent.test": {Drop: -1}})
-	e := newEngine(t, Config{ResolverConfig: resolver.Config{Servers: resolver.At(dns.Addr()), Hosts: "-"}})
+	e := newEngine(t, Config{ResolverConfig: resolver.Config{Servers: resolver.UDPServers(dns.Addr()), Hosts: "-"}})
 	for _, url := range []string{srv.Addr().String(), "silent.test"} {
 		ctx, cancel := context.WithCancel(context.Background())
 		time.AfterFunc(20*time.Millisecond, cancel)
@@ -330,7 +330,7 @@ func TestNewRefusesWhatCannotBeSent(t *testing.T) {
 		{"Expect", Config{HeadFirst: true, Title: true}},
 		{"Source", Config{Source: netip.MustParseAddr("192.0.2.1")}},
 		{"ResolverConfig", Config{ResolverConfig: resolver.Config{
-			Servers: resolver.At(netip.MustParseAddrPort("127.0.0.1:53")), Source: netip.IPv6Loopback()}}},
+			Servers: resolver.UDPServers(netip.MustParseAddrPort("127.0.0.1:53")), Source: netip.IPv6Loopback()}}},
 	} {
 		if e, err := New(tc.cfg); err == nil {
 			e.Close()
@@ -535,7 +535,7 @@ func TestCloseEndsIdleConnections(t *testing.T) {
 func TestAResolverThatIsGivenStaysOpen(t *testing.T) {
 	srv := serve(t, origin.Respond(200, ""))
 	dns := listenDNS(t, map[string]origin.Name{"a.test": {Addrs: []netip.Addr{srv.Addr().Addr()}}, "b.test": {Addrs: []netip.Addr{srv.Addr().Addr()}}})
-	names, err := resolver.New(resolver.Config{Servers: resolver.At(dns.Addr()), Hosts: "-"})
+	names, err := resolver.New(resolver.Config{Servers: resolver.UDPServers(dns.Addr()), Hosts: "-"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -221,7 +221,7 @@ func (st *stage) play(t *testing.T, cfg Config, start string, s script) (*Result
 	st.mu.Lock()
 	st.script, st.seen = s, nil
 	st.mu.Unlock()
-	cfg.ResolverConfig = resolver.Config{Servers: resolver.At(st.dns.Addr()), Hosts: "-"}
+	cfg.ResolverConfig = resolver.Config{Servers: resolver.UDPServers(st.dns.Addr()), Hosts: "-"}
 	cfg.RootCAs = st.authority.Pool()
 	if cfg.DialAddr == nil {
 		cfg.DialAddr = toServers(st.plain, st.secure)

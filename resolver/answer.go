@@ -56,14 +56,14 @@ type Answer struct {
 	// lies outside [sent, now], which means that the clock was stepped.
 	Kernel bool
 
-	First  time.Duration // from the call to the arrival of the first address; 0 without one and when Cached or Local
-	All    time.Duration // from the call to Arrived; 0 when Arrived is zero
-	Queued time.Duration // waited in our own window before sending: no wire time; the longer of the two families
+	First   time.Duration // from the call to the arrival of the first address; 0 without one and when Cached or Local
+	Elapsed time.Duration // from the call to Arrived; 0 when Arrived is zero
+	Queued  time.Duration // waited in our own window before sending: no wire time; the longer of the two families
 }
 
 // began makes the times of a the times of a call that began so much earlier.
 func (a *Answer) began(earlier time.Duration) {
-	for _, d := range [...]*time.Duration{&a.First, &a.All} {
+	for _, d := range [...]*time.Duration{&a.First, &a.Elapsed} {
 		if *d > 0 {
 			*d += earlier
 		}

@@ -27,7 +27,7 @@ func BenchmarkLookUp(b *testing.B) {
 	for _, flying := range []int{1, 100, 2000} {
 		b.Run(fmt.Sprintf("flying=%d", flying), func(b *testing.B) {
 			s := newEcho(b)
-			r, err := New(Config{Servers: At(s.addr), Hosts: "-"})
+			r, err := New(Config{Servers: UDPServers(s.addr), Hosts: "-"})
 			if err != nil {
 				b.Fatal(err)
 			}

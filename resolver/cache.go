@@ -215,7 +215,7 @@ func (e *entry) fresh(start time.Time, shared bool, a *Answer) error {
 		if a.Arrived.Before(start) { // it was on its way to the look-up that this one joined
 			a.Arrived = start
 		}
-		a.All = a.Arrived.Sub(start)
+		a.Elapsed = a.Arrived.Sub(start)
 	}
 	if !e.firstAt.IsZero() {
 		a.First = max(e.firstAt.Sub(start), 0)

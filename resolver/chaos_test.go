@@ -100,7 +100,7 @@ func ofAlias(name string) netip.Addr { return address(number(strings.TrimPrefix(
 // slot is taken, and the cache's map, its ring and its count agree.
 func TestChaosLeavesNothingBehind(t *testing.T) {
 	for seed := range uint64(3) {
-		for _, cfg := range []Config{{CacheEntries: 256}, {CacheEntries: -1, Rate: 5000}, {CacheEntries: 1 << 16, Whole: true}} {
+		for _, cfg := range []Config{{CacheEntries: 256}, {CacheEntries: -1, Rate: 5000}, {CacheEntries: 1 << 16, WaitBoth: true}} {
 			t.Run(fmt.Sprintf("%d/%d", seed, cfg.CacheEntries), func(t *testing.T) { t.Parallel(); chaotic(t, seed, cfg) })
 		}
 	}

@@ -147,7 +147,7 @@ func (r *Resolver) adopt(c *conf) *servers {
 
 // list returns the servers, asked over TCP if the file says so.
 func (c *conf) list() []Server {
-	list := At(c.servers...)
+	list := UDPServers(c.servers...)
 	for i := range list {
 		if c.tcp {
 			list[i] = list[i].over(TCP)

@@ -186,7 +186,7 @@ func TestNewServersAreASetOfTheirOwn(t *testing.T) {
 	mustLookUp(t, r, "a.example", IPv4, "192.0.2.1")
 	kept, sockets := r.upstreams[s.at], 0
 	next := newServer(t, zone("a.example. 60 IN A 192.0.2.2"))
-	r.cfg.Servers = At(next.addr)
+	r.cfg.Servers = UDPServers(next.addr)
 	r.conf.value.Store(r.adopt(&conf{}))
 	mustLookUp(t, r, "a.example", IPv4, "192.0.2.2")
 	for _, sock := range kept.sockets {

@@ -55,7 +55,7 @@ func streamServer(t *testing.T, control func(fd uintptr), serve func(n int, conn
 		mu.Unlock()
 		wg.Wait()
 	})
-	return At(l.Addr().(*net.TCPAddr).AddrPort())[0].over(TCP)
+	return UDPServers(l.Addr().(*net.TCPAddr).AddrPort())[0].over(TCP)
 }
 
 // answerOne answers the next query of a connection. It reports false when there is none.
@@ -178,7 +178,7 @@ func TestFormErrTwiceIsOneFormErr(t *testing.T) {
 }
 
 func TestPinsAreForLocalhostToo(t *testing.T) {
-	r := newTestWith(t, Config{Names: map[string][]netip.Addr{"localhost": {netip.MustParseAddr("127.0.0.5")}}}, briskPace, newServer(t, silent))
+	r := newTestWith(t, Config{Static: map[string][]netip.Addr{"localhost": {netip.MustParseAddr("127.0.0.5")}}}, briskPace, newServer(t, silent))
 	mustLookUp(t, r, "localhost", IPv4, "127.0.0.5")
 }
 

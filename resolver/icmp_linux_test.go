@@ -93,10 +93,10 @@ func TestReadingThatOnlyFailsEnds(t *testing.T) {
 // TestQueryThatHasNotLeftIsNotRefused: the server's port was closed when an earlier datagram came, and is open when the query comes.
 func TestQueryThatHasNotLeftIsNotRefused(t *testing.T) {
 	at := closedPort(t)
-	r := newTestWith(t, Config{Sockets: 1, Servers: At(at)}, patient())
+	r := newTestWith(t, Config{Sockets: 1, Servers: UDPServers(at)}, patient())
 	q := begun(r, "a.example")
 	defer q.free()
-	up := r.upstreams[At(at)[0]]
+	up := r.upstreams[UDPServers(at)[0]]
 	if _, err := up.sockets[0].conn.Write(make([]byte, headerLen)); err != nil { // the error is pending when this returns
 		t.Fatal(err)
 	}

@@ -35,7 +35,7 @@ func newCrowd(t testing.TB, react func(name int, query []byte) []byte) *crowd {
 		t.Fatal(err)
 	}
 	_ = conn.SetReadBuffer(4 << 20)
-	c := &crowd{server: &server{at: At(conn.LocalAddr().(*net.UDPAddr).AddrPort())[0]}, conn: conn}
+	c := &crowd{server: &server{at: UDPServers(conn.LocalAddr().(*net.UDPAddr).AddrPort())[0]}, conn: conn}
 	c.wg.Go(func() {
 		b := make([]byte, 1024)
 		for {
@@ -420,14 +420,14 @@ func TestRestartOfTheOnlyServerLosesNoName(t *testing.T) {
 		})
 		return conn
 	}
-	r := newTestWith(t, Config{Servers: At(at), Timeout: time.Minute}, usualPace)
+	r := newTestWith(t, Config{Servers: UDPServers(at), Timeout: time.Minute}, usualPace)
 	if a, err := lookUp(t, r, "n1.example", IPv4); !errors.Is(err, ErrUnreachable) || a.Attempts != 1 {
 		t.Errorf("%+v, %v", a, err)
 	}
 	first := serve()
 	lookUpMany(t, r, 2, 1, 1, nil)
 	first.Close()
-	up := r.upstreams[At(at)[0]]
+	up := r.upstreams[UDPServers(at)[0]]
 	sent := r.Stats().Sent
 	var again *net.UDPConn
 	opened := make(chan struct{})

@@ -202,7 +202,7 @@ func (q *query) settled() bool {
 	if a.state != asking && b.state != asking {
 		return true
 	}
-	if !q.r.cfg.Whole && q.holdUntil.IsZero() && (len(a.addrs) > 0 || len(b.addrs) > 0) && b.state != later {
+	if !q.r.cfg.WaitBoth && q.holdUntil.IsZero() && (len(a.addrs) > 0 || len(b.addrs) > 0) && b.state != later {
 		// RFC 8305 section 3. A look-up returns once, so A is held for AAAA and AAAA for A alike: A that is a moment late would be lost.
 		q.holdUntil = time.Now().Add(q.r.pace.hold)
 	}

@@ -156,7 +156,7 @@ func TestPinnedNamesComeBeforeHostsAndDNS(t *testing.T) {
 	dns := newServer(t, zone("both.example. 60 IN A 203.0.113.2", "four.example. 60 IN AAAA 2001:db8::2", "six.example. 60 IN A 203.0.113.2",
 		"dns.example. 60 IN A 192.0.2.53", "a.both.example. 60 IN A 192.0.2.54"))
 	four, six := netip.MustParseAddr("192.0.2.4"), netip.MustParseAddr("2001:db8::4")
-	r := newTestWith(t, Config{Hosts: path, Names: map[string][]netip.Addr{
+	r := newTestWith(t, Config{Hosts: path, Static: map[string][]netip.Addr{
 		"both.example":          {four, six},
 		"four.example":          {four},
 		"six.example":           {six},

@@ -18,14 +18,15 @@ type Config struct {
 	// Servers are asked in this order, those that do not answer last. Empty: the nameservers of ResolvConf, whose options are read only
 	// then. The slice is copied.
 	Servers []Server
-	// Roots are the authorities that may sign the certificates of TLS servers; nil: the system's.
-	Roots *x509.CertPool
+	// RootCAs are the authorities that may sign the certificates of TLS servers; nil: the system's.
+	RootCAs *x509.CertPool
 	// HTTPS asks the HTTPS servers; package doh has one. It is the Resolver's from New on, which closes it.
 	HTTPS HTTPSClient
 	// Rate bounds the queries to one server, a second. 0: no bound.
 	Rate float64
-	// Names are answered from here, before all but IP literals: lower case, absolute without the final dot. The map is not to be changed.
-	Names map[string][]netip.Addr
+	// Static has names that are answered from here, before all but IP literals: lower case, absolute without the final dot. The map is not to
+	// be changed.
+	Static map[string][]netip.Addr
 	// ResolvConf is a path; empty: /etc/resolv.conf. Read again when it changes. Missing: 127.0.0.1:53 is asked.
 	ResolvConf string
 	// Hosts is a path; empty: the system's hosts file, "-" or os.DevNull: none. Read again when it changes.
@@ -41,9 +42,9 @@ type Config struct {
 	Source netip.Addr
 	// Rotate has every look-up begin with the next server in turn, as "options rotate" does.
 	Rotate bool
-	// Whole waits for both families, for as long as the look-up may take. Without it a look-up that has addresses of one family waits 50 ms
+	// WaitBoth waits for both families, for as long as the look-up may take. Without it a look-up that has addresses of one family waits 50 ms
 	// for the other (RFC 8305 section 3), which is what a connection wants, and not who wants to know all addresses.
-	Whole bool
+	WaitBoth bool
 	// Search applies the search list and ndots of ResolvConf. Without it every name is absolute.
 	Search bool
 }
@@ -298,7 +299,7 @@ func (r *Resolver) lookUp(ctx context.Context, a *Answer, host string, family Fa
 		*a = Answer{Name: host, Local: true}
 		return &Error{Name: host, Err: ErrBadName}
 	}
-	if addrs := r.cfg.Names[name]; addrs != nil {
+	if addrs := r.cfg.Static[name]; addrs != nil {
 		return r.local(a, name, addrs, family, start)
 	}
 	if loopback(name) {

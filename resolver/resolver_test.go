@@ -27,11 +27,11 @@ func TestLookUpTellsWhatItKnows(t *testing.T) {
 	if !a.A.Asked || a.A.Err != nil || a.A.TTL != 300*time.Second || a.A.Server != s.at || a.A.Arrived.IsZero() || a.AAAA.TTL != time.Minute {
 		t.Errorf("%+v", a)
 	}
-	if a.All < a.First || a.First <= 0 || a.Arrived.Before(a.A.Arrived) || a.Arrived.Before(a.AAAA.Arrived) {
+	if a.Elapsed < a.First || a.First <= 0 || a.Arrived.Before(a.A.Arrived) || a.Arrived.Before(a.AAAA.Arrived) {
 		t.Errorf("%+v", a)
 	}
 	b := mustLookUp(t, r, "a.example", Any, "2001:db8::1", "192.0.2.1")
-	if !b.Cached || b.Attempts != 0 || !b.Arrived.IsZero() || b.Kernel || b.First != 0 || b.All != 0 || b.TTL > a.TTL || b.TTL == 0 || b.Server != s.at {
+	if !b.Cached || b.Attempts != 0 || !b.Arrived.IsZero() || b.Kernel || b.First != 0 || b.Elapsed != 0 || b.TTL > a.TTL || b.TTL == 0 || b.Server != s.at {
 		t.Errorf("cached: %+v", b)
 	}
 	for family, want := range map[Family]string{IPv4: "192.0.2.1", IPv6: "2001:db8::1"} {
@@ -43,7 +43,7 @@ func TestLookUpTellsWhatItKnows(t *testing.T) {
 }
 
 func TestErrorIsASentence(t *testing.T) {
-	at := At(netip.MustParseAddrPort("127.0.0.1:53"))[0]
+	at := UDPServers(netip.MustParseAddrPort("127.0.0.1:53"))[0]
 	tests := []struct {
 		err  Error
 		want string
@@ -292,8 +292,8 @@ func TestCloseEndsLookUps(t *testing.T) {
 func TestNewRefusesWhatCannotWork(t *testing.T) {
 	for _, cfg := range []Config{
 		{Servers: []Server{{}}},
-		{Servers: At(netip.MustParseAddrPort("127.0.0.1:0"))},
-		{Servers: At(netip.MustParseAddrPort("127.0.0.1:53")), Source: netip.MustParseAddr("::1")},
+		{Servers: UDPServers(netip.MustParseAddrPort("127.0.0.1:0"))},
+		{Servers: UDPServers(netip.MustParseAddrPort("127.0.0.1:53")), Source: netip.MustParseAddr("::1")},
 	} {
 		if r, err := New(cfg); err == nil {
 			r.Close()
@@ -303,7 +303,7 @@ func TestNewRefusesWhatCannotWork(t *testing.T) {
 }
 
 func TestIdleResolverHoldsNoSockets(t *testing.T) {
-	r, err := New(Config{Servers: At(netip.MustParseAddrPort("127.0.0.1:53"))})
+	r, err := New(Config{Servers: UDPServers(netip.MustParseAddrPort("127.0.0.1:53"))})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -26,7 +26,7 @@ func newScripted(t testing.TB, handle func(*request)) *server {
 	n := scriptedServers.Add(1)
 	// Nothing listens there.
 	addr := netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 77, byte(n >> 8), byte(n)}), 9)
-	return &server{addr: addr, at: At(addr)[0], scripted: true, handle: handle}
+	return &server{addr: addr, at: UDPServers(addr)[0], scripted: true, handle: handle}
 }
 
 // attach opens the resolver's sockets to a scripted server, and a connection.

@@ -44,11 +44,11 @@ func TestEachNameOfASearchBeginsWhenItIsAsked(t *testing.T) {
 			s := newScripted(t, slowly(delay, func(rq *request) { rq.answer(dns.RcodeSuccess, "a. 60 IN A 192.0.2.1") }))
 			r := searching(t, s)
 			a := mustLookUp(t, r, "a", IPv4, "192.0.2.1")
-			if a.All < delay || a.First != a.All || a.Attempts != 2 {
+			if a.Elapsed < delay || a.First != a.Elapsed || a.Attempts != 2 {
 				t.Errorf("%+v", a)
 			}
-			if mean := r.upstreams[s.at].mean; mean > a.All*15/16 { // the second took what is left of it, not all of it
-				t.Errorf("the server takes %v of %v", mean, a.All)
+			if mean := r.upstreams[s.at].mean; mean > a.Elapsed*15/16 { // the second took what is left of it, not all of it
+				t.Errorf("the server takes %v of %v", mean, a.Elapsed)
 			}
 		})
 	})

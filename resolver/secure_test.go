@@ -167,7 +167,7 @@ func (s *secureServer) server(name string) Server {
 func TestTLSServerIsAskedOverOneConnection(t *testing.T) {
 	for _, name := range []string{"dns.example", ""} { // without a name the certificate is for the address
 		s := newSecureServer(t, zone(recordA, recordA4, "b.example. 60 IN A 192.0.2.2"), 0, "dns.example", "127.0.0.1")
-		r := newTestWith(t, Config{Servers: []Server{s.server(name)}, Roots: s.roots.Pool()}, patient())
+		r := newTestWith(t, Config{Servers: []Server{s.server(name)}, RootCAs: s.roots.Pool()}, patient())
 		a := mustLookUp(t, r, "a.example", Any, "2001:db8::1", "192.0.2.1")
 		if a.Server != s.server(name) || a.Kernel || a.Attempts != 2 {
 			t.Errorf("%+v", a)
@@ -186,9 +186,9 @@ func TestTLSServerWithAnothersCertificateIsNotAsked(t *testing.T) {
 	s := newSecureServer(t, zone(recordA), 0, "dns.example")
 	stranger := origin.NewAuthority()
 	for name, cfg := range map[string]Config{
-		"other name":      {Servers: []Server{s.server("other.example")}, Roots: s.roots.Pool()},
-		"not the address": {Servers: []Server{s.server("")}, Roots: s.roots.Pool()},
-		"other authority": {Servers: []Server{s.server("dns.example")}, Roots: stranger.Pool()},
+		"other name":      {Servers: []Server{s.server("other.example")}, RootCAs: s.roots.Pool()},
+		"not the address": {Servers: []Server{s.server("")}, RootCAs: s.roots.Pool()},
+		"other authority": {Servers: []Server{s.server("dns.example")}, RootCAs: stranger.Pool()},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newTestWith(t, cfg, patient())
@@ -233,7 +233,7 @@ func TestServerThatTalksNoTLSIsUnreachable(t *testing.T) {
 // Each connection of this server ends after two answers, with more queries on it.
 func TestConnectionsThatEndLoseNoName(t *testing.T) {
 	s := newSecureServer(t, func(rq *request) { rq.answer(dns.RcodeSuccess, rq.Question[0].Name+" 60 IN A 192.0.2.7") }, 2, "dns.example")
-	r := newTestWith(t, Config{Servers: []Server{s.server("dns.example")}, Roots: s.roots.Pool()}, patient())
+	r := newTestWith(t, Config{Servers: []Server{s.server("dns.example")}, RootCAs: s.roots.Pool()}, patient())
 	for i := range 20 {
 		mustLookUp(t, r, strings.Repeat("a", i+1)+".example", IPv4, "192.0.2.7")
 	}
@@ -295,7 +295,7 @@ func (s *web) server(t *testing.T) Server {
 
 func (s *web) config(t *testing.T) Config {
 	roots := s.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
-	return Config{Servers: []Server{s.server(t)}, HTTPS: doh.New(doh.Config{Roots: roots})}
+	return Config{Servers: []Server{s.server(t)}, HTTPS: doh.New(doh.Config{RootCAs: roots})}
 }
 
 func TestHTTPSServerIsAskedOverHTTP2(t *testing.T) {
@@ -397,7 +397,7 @@ func TestHeadOverHTTPSIsBounded(t *testing.T) {
 func TestHTTPSServerThatIsNotTrustedIsUnreachable(t *testing.T) {
 	s := newWeb(t, func(_ http.ResponseWriter, rq *request) { zone(recordA)(rq) })
 	cfg := s.config(t)
-	cfg.HTTPS = doh.New(doh.Config{Roots: origin.NewAuthority().Pool()})
+	cfg.HTTPS = doh.New(doh.Config{RootCAs: origin.NewAuthority().Pool()})
 	r := newTestWith(t, cfg, patient())
 	if a, err := lookUp(t, r, "a.example", IPv4); !errors.Is(err, ErrUnreachable) {
 		t.Errorf("%+v, %v", a, err)
@@ -455,7 +455,7 @@ func TestCloseLeavesNothingOfAnyTransport(t *testing.T) {
 	for name, cfg := range map[string]Config{
 		"UDP":   {Servers: []Server{plain.at}},
 		"TCP":   {Servers: []Server{plain.at.over(TCP)}},
-		"TLS":   {Servers: []Server{secure.server("dns.example")}, Roots: roots},
+		"TLS":   {Servers: []Server{secure.server("dns.example")}, RootCAs: roots},
 		"HTTPS": web.config(t),
 		"rate":  {Servers: []Server{plain.at}, Rate: 0.5},
 	} {

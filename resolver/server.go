@@ -68,8 +68,8 @@ func (s Server) over(t Transport) Server {
 	return w.server()
 }
 
-// At returns the servers at these addresses, to be asked over UDP. What is no address with a port gives the zero Server.
-func At(addrs ...netip.AddrPort) []Server {
+// UDPServers returns the servers at these addresses, to be asked over UDP. What is no address with a port gives the zero Server.
+func UDPServers(addrs ...netip.AddrPort) []Server {
 	list := make([]Server, len(addrs))
 	for i, addr := range addrs {
 		if addr.IsValid() && addr.Port() != 0 {

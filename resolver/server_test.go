@@ -102,7 +102,7 @@ func newServer(t testing.TB, handle func(*request)) *server {
 			}
 			t.Fatal(err)
 		}
-		s.addr, s.at, s.udp, s.tcp = addr, At(addr)[0], udp, tcp
+		s.addr, s.at, s.udp, s.tcp = addr, UDPServers(addr)[0], udp, tcp
 		break
 	}
 	_ = s.udp.SetReadBuffer(1 << 20)
@@ -324,7 +324,7 @@ func (s *echo) serve() {
 }
 
 // closedAddr is an address that no test sends to.
-var closedAddr = At(netip.MustParseAddrPort("127.0.0.1:9"))[0]
+var closedAddr = UDPServers(netip.MustParseAddrPort("127.0.0.1:9"))[0]
 
 // busy fills a server's window as other look-ups would, and returns what ends them.
 func busy(r *Resolver, s *server) (end func()) {

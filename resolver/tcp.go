@@ -106,7 +106,7 @@ func (st *stream) dial() (net.Conn, error) {
 		return d.DialContext(r.life, "tcp", server.addr.String())
 	}
 	return (&tls.Dialer{NetDialer: &d, Config: &tls.Config{
-		ServerName: server.certified(), RootCAs: r.cfg.Roots, MinVersion: tls.VersionTLS12, NextProtos: []string{"dot"},
+		ServerName: server.certified(), RootCAs: r.cfg.RootCAs, MinVersion: tls.VersionTLS12, NextProtos: []string{"dot"},
 	}}).DialContext(r.life, "tcp", server.addr.String())
 }
 

@@ -375,7 +375,7 @@ func TestClosedPortMeansNextServerAtOnce(t *testing.T) {
 	s := newServer(t, zone(recordA, "b.example. 300 IN A 192.0.2.2"))
 	p := usualPace
 	p.firstWait, p.hold = time.Hour, time.Hour // no timer helps
-	r := newTestWith(t, Config{Servers: At(closedPort(t))}, p, s)
+	r := newTestWith(t, Config{Servers: UDPServers(closedPort(t))}, p, s)
 	a := mustLookUp(t, r, "a.example", IPv4, "192.0.2.1")
 	if a.Server != s.at || a.Attempts != 2 {
 		t.Errorf("%+v", a)
@@ -388,7 +388,7 @@ func TestClosedPortMeansNextServerAtOnce(t *testing.T) {
 func TestEveryPortClosedIsUnreachable(t *testing.T) {
 	p := usualPace
 	p.firstWait = time.Hour
-	r := newTestWith(t, Config{Servers: At(closedPort(t), closedPort(t)), Timeout: time.Minute}, p)
+	r := newTestWith(t, Config{Servers: UDPServers(closedPort(t), closedPort(t)), Timeout: time.Minute}, p)
 	a, err := lookUp(t, r, "a.example", Any)
 	if !errors.Is(err, ErrUnreachable) || !errors.Is(err, syscall.ECONNREFUSED) || !a.Server.IsValid() {
 		t.Errorf("%+v, %v", a, err)
@@ -464,7 +464,7 @@ func TestOneFamilyIsHeldForTheOtherAndReleased(t *testing.T) {
 			if late == "A" {
 				other = a.A
 			}
-			if err != nil || len(a.Addrs) != 1 || a.Kernel || a.All < a.First || a.All == 0 || other.Err != ErrTimeout {
+			if err != nil || len(a.Addrs) != 1 || a.Kernel || a.Elapsed < a.First || a.Elapsed == 0 || other.Err != ErrTimeout {
 				t.Errorf("without %s: %+v, %v", late, a, err)
 			}
 		}
@@ -486,8 +486,8 @@ func TestOtherFamilyWithinTheHoldIsWaitedFor(t *testing.T) {
 		p.hold = time.Hour
 		r := newTestWith(t, Config{Timeout: time.Minute}, p, s)
 		a := mustLookUp(t, r, "a.example", Any, "2001:db8::1", "192.0.2.1")
-		if a.First >= a.All {
-			t.Errorf("first after %v, all after %v", a.First, a.All)
+		if a.First >= a.Elapsed {
+			t.Errorf("first after %v, all after %v", a.First, a.Elapsed)
 		}
 	})
 }
@@ -521,7 +521,7 @@ func TestKernelStampsAreUsed(t *testing.T) {
 	r := newTest(t, s)
 	before := time.Now()
 	a := mustLookUp(t, r, "a.example", IPv4, "192.0.2.1")
-	if a.Arrived.Before(before) || a.Arrived.After(time.Now()) || a.First != a.All || a.All <= 0 {
+	if a.Arrived.Before(before) || a.Arrived.After(time.Now()) || a.First != a.Elapsed || a.Elapsed <= 0 {
 		t.Errorf("%+v", a)
 	}
 	if a.Kernel != stamped {
@@ -649,7 +649,7 @@ func TestWholeWaitsForBothFamilies(t *testing.T) {
 				}
 				zone(recordA, recordA4)(rq)
 			})
-			r := newTestWith(t, Config{Whole: whole}, briskPace, s)
+			r := newTestWith(t, Config{WaitBoth: whole}, briskPace, s)
 			a, err := lookUp(t, r, "a.example", Any)
 			if err != nil || (len(a.Addrs) == 2) != whole || (a.AAAA.Err == nil) != whole {
 				t.Errorf("whole %v: %+v, %v", whole, a, err)

@@ -65,11 +65,11 @@ func TestServerOfNoUseHereIsPassedOver(t *testing.T) {
 	s := newServer(t, zone(recordA))
 	for _, via := range []Transport{UDP, TCP} {
 		t.Run([]string{"UDP", "TCP"}[via], func(t *testing.T) {
-			r := newTestWith(t, Config{Servers: []Server{At(netip.MustParseAddrPort(useless))[0].over(via)}}, patient(), s)
+			r := newTestWith(t, Config{Servers: []Server{UDPServers(netip.MustParseAddrPort(useless))[0].over(via)}}, patient(), s)
 			if a := mustLookUp(t, r, "a.example", IPv4, "192.0.2.1"); a.Server != s.at {
 				t.Errorf("%+v", a)
 			}
-			r = newTestWith(t, Config{Servers: []Server{At(netip.MustParseAddrPort(useless))[0].over(via)}}, patient())
+			r = newTestWith(t, Config{Servers: []Server{UDPServers(netip.MustParseAddrPort(useless))[0].over(via)}}, patient())
 			if a, err := lookUp(t, r, "a.example", IPv4); !errors.Is(err, ErrLocal) || a.Server.IsValid() {
 				t.Errorf("%+v, %v", a, err)
 			}
@@ -113,7 +113,7 @@ func TestShortageBesideAClosedPortIsLocal(t *testing.T) {
 	take, back := noDescriptors(t)
 	live := newServer(t, zone(recordA, "b.example. 300 IN A 192.0.2.2"))
 	tcp := live.at.over(TCP)
-	r := newTestWith(t, Config{Sockets: 1, Servers: []Server{At(closedPort(t))[0], tcp}}, patient())
+	r := newTestWith(t, Config{Sockets: 1, Servers: []Server{UDPServers(closedPort(t))[0], tcp}}, patient())
 	mustLookUp(t, r, "a.example", IPv4, "192.0.2.1")
 	up := r.upstreams[tcp]
 	up.mu.Lock()
@@ -130,7 +130,7 @@ func TestShortageBesideAClosedPortIsLocal(t *testing.T) {
 
 // TestQueryOfAConnectionThatNeverStoodIsNotCounted: it did not leave.
 func TestQueryOfAConnectionThatNeverStoodIsNotCounted(t *testing.T) {
-	r := newTestWith(t, Config{Servers: []Server{At(closedPort(t))[0].over(TCP)}}, patient())
+	r := newTestWith(t, Config{Servers: []Server{UDPServers(closedPort(t))[0].over(TCP)}}, patient())
 	a, err := lookUp(t, r, "a.example", Any)
 	if sent := r.Stats().Sent; !errors.Is(err, ErrUnreachable) || a.Attempts != 0 || sent != 0 {
 		t.Errorf("%d sent: %+v, %v", sent, a, err)
@@ -188,7 +188,7 @@ func TestTimeInLineIsNotTheNames(t *testing.T) {
 				up.heard = time.Now().Add(time.Hour) // it answers others, from now on
 				up.mu.Unlock()
 				time.AfterFunc(2*timeout, free)
-				if got := <-got; got.err != nil || got.answer.Queued < 2*timeout || got.answer.All < got.answer.Queued {
+				if got := <-got; got.err != nil || got.answer.Queued < 2*timeout || got.answer.Elapsed < got.answer.Queued {
 					t.Errorf("%+v", got)
 				}
 			})
@@ -384,9 +384,9 @@ func TestTheTimeOfBothIsTheTimeOfTheLookUp(t *testing.T) {
 			}
 		})
 		const timeout = 100 * time.Millisecond
-		r := newTestWith(t, Config{Timeout: timeout, Whole: true}, usualPace, s)
+		r := newTestWith(t, Config{Timeout: timeout, WaitBoth: true}, usualPace, s)
 		a := mustLookUp(t, r, "a.example", Any, "192.0.2.1")
-		if a.All < timeout || a.Kernel || a.First >= a.All || !errors.Is(a.AAAA.Err, ErrTimeout) {
+		if a.Elapsed < timeout || a.Kernel || a.First >= a.Elapsed || !errors.Is(a.AAAA.Err, ErrTimeout) {
 			t.Errorf("%+v", a)
 		}
 	})

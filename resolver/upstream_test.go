@@ -15,7 +15,7 @@ import (
 // TestEveryNameOfManyIsAnswered has far more look-ups in flight than a new server's window.
 func TestEveryNameOfManyIsAnswered(t *testing.T) {
 	s := newEcho(t)
-	r := newTestWith(t, Config{CacheEntries: -1, Timeout: time.Minute}, patient(), &server{at: At(s.addr)[0]})
+	r := newTestWith(t, Config{CacheEntries: -1, Timeout: time.Minute}, patient(), &server{at: UDPServers(s.addr)[0]})
 	var wg sync.WaitGroup
 	errs := make(chan error, 2000)
 	for i := range 2000 {
@@ -24,8 +24,8 @@ func TestEveryNameOfManyIsAnswered(t *testing.T) {
 			if err == nil && texts(a.Addrs) != "192.0.2.1" {
 				err = fmt.Errorf("n%d: %v", i, a.Addrs)
 			}
-			if a.Queued < 0 || a.Queued > a.All {
-				err = fmt.Errorf("n%d: queued %v of %v", i, a.Queued, a.All)
+			if a.Queued < 0 || a.Queued > a.Elapsed {
+				err = fmt.Errorf("n%d: queued %v of %v", i, a.Queued, a.Elapsed)
 			}
 			errs <- err
 		})
@@ -37,7 +37,7 @@ func TestEveryNameOfManyIsAnswered(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if up := r.upstreams[At(s.addr)[0]]; up.inFlight != 0 || up.first() != nil {
+	if up := r.upstreams[UDPServers(s.addr)[0]]; up.inFlight != 0 || up.first() != nil {
 		t.Errorf("%d in flight after the last", up.inFlight)
 	}
 }

@@ -93,7 +93,7 @@ func (s *scanRun) useLab(cfg *engine.Config) (closeLab func(), err error) {
 	}
 	cfg.DialAddr = l.Dial
 	cfg.RootCAs = l.Roots
-	cfg.ResolverConfig.Servers = resolver.At(l.DNS)
+	cfg.ResolverConfig.Servers = resolver.UDPServers(l.DNS)
 	if s.list == nil {
 		s.rows = labRows
 	}

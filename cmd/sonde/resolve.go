@@ -117,11 +117,11 @@ func (o *resolveOptions) check() error {
 // config says the options in the engine's terms.
 func (o *resolveOptions) config() engine.Config {
 	cfg := engine.Config{Concurrency: o.concurrency, Family: o.names.family(), ResolveTimeout: o.timeout, ResolverConfig: o.names.config(o.source)}
-	cfg.ResolverConfig.Whole = true
+	cfg.ResolverConfig.WaitBoth = true
 	if pins := o.names.pins(); len(pins) > 0 {
-		cfg.ResolverConfig.Names = make(map[string][]netip.Addr, len(pins))
+		cfg.ResolverConfig.Static = make(map[string][]netip.Addr, len(pins))
 		for _, p := range pins {
-			names := cfg.ResolverConfig.Names
+			names := cfg.ResolverConfig.Static
 			if !slices.Contains(names[p.at.Host], p.addr) {
 				names[p.at.Host] = append(names[p.at.Host], p.addr)
 			}

@@ -41,8 +41,8 @@ type Client struct {
 
 // Config says how a Client connects. The zero Config works.
 type Config struct {
-	Roots  *x509.CertPool // who may sign a server's certificate; nil: the system's
-	Source netip.Addr     // local address to connect from; the zero Addr: the kernel chooses
+	RootCAs *x509.CertPool // who may sign a server's certificate; nil: the system's
+	Source  netip.Addr     // local address to connect from; the zero Addr: the kernel chooses
 }
 
 // New returns a Client.
@@ -55,7 +55,7 @@ func New(cfg Config) *Client {
 	c.conns.init(dialer)
 	transport := &http.Transport{
 		DialContext:         c.conns.dial,
-		TLSClientConfig:     &tls.Config{RootCAs: cfg.Roots, MinVersion: tls.VersionTLS12},
+		TLSClientConfig:     &tls.Config{RootCAs: cfg.RootCAs, MinVersion: tls.VersionTLS12},
 		ForceAttemptHTTP2:   true,
 		TLSHandshakeTimeout: dialTimeout,
 		IdleConnTimeout:     idleTimeout,

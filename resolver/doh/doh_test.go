@@ -33,7 +33,7 @@ func TestCloseEndsWhatIsUnderWay(t *testing.T) {
 	defer web.Close()
 	defer close(hold)
 
-	c := New(Config{Roots: web.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs})
+	c := New(Config{RootCAs: web.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs})
 	ended := make(chan error)
 	for _, url := range []string{"https://" + silent.Addr().String() + "/q", web.URL} {
 		go func() {
@@ -138,7 +138,7 @@ func leaveGone(t *testing.T, limit time.Duration) error {
 	defer relays.Wait()
 	defer between.Close()
 	relays.Go(func() { relay(between, web.Listener.Addr().String(), gone, &relays) })
-	c := New(Config{Roots: web.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs})
+	c := New(Config{RootCAs: web.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs})
 	defer c.Close()
 	h2 := c.http.Transport.(*http.Transport).HTTP2
 	if h2.SendPingTimeout+h2.PingTimeout >= 5*time.Second || h2.SendPingTimeout*h2.PingTimeout == 0 {

@@ -393,7 +393,7 @@ func TestAgreesWithDigAndWithGo(t *testing.T) {
 		{"named, forwarding, over HTTPS", "https://" + at(web).String() + "/dns-query", forwarder, webRoots},
 	} {
 		t.Run(s.name, func(t *testing.T) {
-			r := newResolver(t, resolver.Config{Servers: server(t, s.server), Roots: s.roots, HTTPS: doh.New(doh.Config{Roots: s.roots})})
+			r := newResolver(t, resolver.Config{Servers: server(t, s.server), RootCAs: s.roots, HTTPS: doh.New(doh.Config{RootCAs: s.roots})})
 			for _, name := range names {
 				agree(t, r, s.port, name, resolver.IPv4, "A")
 				agree(t, r, s.port, name, resolver.IPv6, "AAAA")
@@ -434,7 +434,7 @@ func agreeWithGo(t *testing.T, r *resolver.Resolver, port int, name string) {
 
 func TestFactsOfAnAnswer(t *testing.T) {
 	port := startNSD(t)
-	r := newResolver(t, resolver.Config{Servers: resolver.At(at(port))})
+	r := newResolver(t, resolver.Config{Servers: resolver.UDPServers(at(port))})
 	look := func(name string) (resolver.Answer, error) {
 		return r.LookUp(context.Background(), full(name), resolver.Any, time.Time{})
 	}
@@ -467,7 +467,7 @@ func TestFactsOfAnAnswer(t *testing.T) {
 func TestServersThatMisbehave(t *testing.T) {
 	for _, misbehaviour := range []string{"ednsformerr", "ednsnotimp", "noedns", "maxudp512", "maxudp1460", "notcp"} {
 		t.Run(misbehaviour, func(t *testing.T) {
-			r := newResolver(t, resolver.Config{Servers: resolver.At(at(startNamed(t, misbehaviour)))})
+			r := newResolver(t, resolver.Config{Servers: resolver.UDPServers(at(startNamed(t, misbehaviour)))})
 			for range 3 {
 				a, err := r.LookUp(context.Background(), full("three"), resolver.IPv4, time.Time{})
 				if err != nil || len(a.Addrs) != 3 {
@@ -483,7 +483,7 @@ func TestServersThatMisbehave(t *testing.T) {
 	// EDNS is never dropped because nothing comes: such a server is not asked in another way, it times out or refuses.
 	for misbehaviour, want := range map[string]error{"dropedns": resolver.ErrTimeout, "ednsrefused": resolver.ErrRefused} {
 		t.Run(misbehaviour, func(t *testing.T) {
-			r := newResolver(t, resolver.Config{Servers: resolver.At(at(startNamed(t, misbehaviour)))})
+			r := newResolver(t, resolver.Config{Servers: resolver.UDPServers(at(startNamed(t, misbehaviour)))})
 			if a, err := r.LookUp(context.Background(), full("three"), resolver.IPv4, time.Time{}); !errors.Is(err, want) {
 				t.Errorf("%+v, %v", a, err)
 			}
@@ -493,7 +493,7 @@ func TestServersThatMisbehave(t *testing.T) {
 
 func TestManyNamesThroughUnbound(t *testing.T) {
 	port, _, _ := startUnbound(t, startNSD(t))
-	r := newResolver(t, resolver.Config{Servers: resolver.At(at(port)), Timeout: time.Minute})
+	r := newResolver(t, resolver.Config{Servers: resolver.UDPServers(at(port)), Timeout: time.Minute})
 	next := make(chan int)
 	var wg sync.WaitGroup
 	for range 300 {

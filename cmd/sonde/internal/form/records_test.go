@@ -21,7 +21,7 @@ var hostile = []string{
 
 var (
 	start  = time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC)
-	server = resolver.At(netip.MustParseAddrPort("192.0.2.53:53"))[0]
+	server = resolver.UDPServers(netip.MustParseAddrPort("192.0.2.53:53"))[0]
 )
 
 // wholeScan has all that the flags can ask for, but for what rows carry.
@@ -75,7 +75,7 @@ func fullResolve(n int64, text string) *engine.NameResult {
 			CNAME: []string{text, "b.test"}, Server: server, RCode: 3, TTL: time.Minute,
 			A:     resolver.FamilyOutcome{Asked: true},
 			AAAA:  resolver.FamilyOutcome{Asked: true, Err: resolver.ErrNoAddress},
-			Local: true, Attempts: 2, Arrived: start, First: 1e6, All: 3e6, Queued: 1e6,
+			Local: true, Attempts: 2, Arrived: start, First: 1e6, Elapsed: 3e6, Queued: 1e6,
 		},
 	}
 }

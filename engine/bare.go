@@ -3,6 +3,7 @@ package engine
 import (
 	"errors"
 	"strconv"
+	"strings"
 )
 
 // Bare says which URLs a bare host stands for: an input line that names no scheme. There may be
@@ -130,8 +131,11 @@ var errNoPart = errors.New("no such part")
 
 // parse makes the job of checking t.
 func (e *Engine) parse(t Target) job {
-	j := job{target: t}
+	j := job{n: t.N, input: t.Input, part: t.Part, value: t.Value}
 	j.loc, j.anomalies, j.err = parseInput(t.Input)
+	if t.saysMore() && j.err == nil {
+		j.setTerms(&e.cfg, &t)
+	}
 	b := &e.cfg.Bare
 	if j.err != nil || t.Part <= 1 && b.Scheme == BareHTTP && len(b.Ports) == 0 {
 		return j
@@ -151,12 +155,20 @@ func (e *Engine) parse(t Target) job {
 	return j
 }
 
+func (j *job) setTerms(cfg *Config, t *Target) {
+	var err error
+	if j.terms, err = newTerms(cfg, t); err != nil {
+		j.err = fault(KindInputBadRequest, PhaseNone, err, "the request cannot be made: %s",
+			strings.TrimPrefix(err.Error(), "engine: "))
+	}
+}
+
 // setScheme reads the bare host of j as a URL with the scheme, and its port of Bare.Ports.
 func (j *job) setScheme(scheme string) {
-	raw := urlOf(j.target.Input)
+	raw := urlOf(j.input)
 	loc, err := parseLocation(scheme + "://" + raw)
 	if err != nil {
-		j.err = inputFault(j.target.Input, raw, err)
+		j.err = inputFault(j.input, raw, err)
 	}
 	if j.barePort != 0 {
 		loc.setPort(j.barePort)

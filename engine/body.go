@@ -71,7 +71,7 @@ func (b *body) feed(src []byte) (used int, err error) {
 // readBody reads the body that follows the head in the buffer from offset end on.
 func (c *check) readBody(framing wire.Framing, end int) *Error {
 	b := &c.body
-	b.reset(framing, c.engine.cfg.BodyLimit, c.engine.keepContent)
+	b.reset(framing, c.engine.cfg.BodyLimit, c.terms.content)
 	c.res.BodyRead = true
 	err := c.feedBody(end)
 	c.res.BodyBytes = b.n

@@ -21,6 +21,7 @@ type check struct {
 	deadline time.Time // of the whole check
 	until    time.Time // of what is being waited for
 	job      job       // what it checks
+	terms    *terms    // what it goes by
 	res      Result
 	lanes    *lanes        // nil outside Run
 	lane     string        // host in whose lane the check has its place
@@ -70,7 +71,7 @@ const (
 )
 
 func newCheck(e *Engine) *check {
-	c := &check{engine: e, out: make([]byte, 0, startRequest), in: make([]byte, 0, startBuffer)}
+	c := &check{engine: e, terms: e.terms, out: make([]byte, 0, startRequest), in: make([]byte, 0, startBuffer)}
 	if e.cfg.BodySHA256 {
 		c.body.sum = sha256.New()
 	}
@@ -85,11 +86,13 @@ func (c *check) begin(ctx context.Context, j job) {
 	clear(c.res.Hops) // what they point to is the last record's
 	clear(c.sent)
 	hops := c.res.Hops[:0]
-	c.res = Result{N: j.target.N, Input: j.target.Input, Part: j.target.Part, Value: j.target.Value, Start: time.Now(), Hops: hops,
-		ContentLength: -1,
-		Timings:       notReached(), Anomalies: j.anomalies, Attempts: j.attempts, Tries: j.tries}
+	c.res = Result{N: j.n, Input: j.input, Part: j.part, Value: j.value, Start: time.Now(), Hops: hops, ContentLength: -1,
+		Timings: notReached(), Anomalies: j.anomalies, Attempts: j.attempts, Tries: j.tries}
 	c.ctx, c.job = ctx, j
-	c.deadline = c.res.Start.Add(c.engine.cfg.Timeout)
+	if c.terms = j.terms; c.terms == nil {
+		c.terms = c.engine.terms
+	}
+	c.deadline = c.res.Start.Add(c.terms.timeout)
 	c.until = c.deadline
 	c.sent = c.sent[:0]
 	c.hop, c.public, c.headLen, c.shortage, c.retryAfter = nil, false, 0, 0, 0
@@ -101,7 +104,7 @@ func (c *check) begin(ctx context.Context, j job) {
 func (c *check) run() (waits bool) {
 	err := c.job.err
 	if err == nil {
-		c.req = request{loc: c.job.loc, method: c.method(), cookie: cookieDigest(c.engine.cookie)}
+		c.req = request{loc: c.job.loc, method: c.method(), cookie: cookieDigest(c.terms.cookie)}
 		c.res.URL = c.job.loc.url
 		if err, waits = c.cycle(); waits {
 			return true

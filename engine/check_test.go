@@ -16,7 +16,7 @@ import (
 // runOn takes one check to its end on the state.
 func runOn(t *testing.T, ctx context.Context, c *check, url string) {
 	t.Helper()
-	j := job{target: Target{Input: url}}
+	j := job{input: url}
 	j.loc, _, j.err = parseInput(url)
 	c.begin(ctx, j)
 	c.run()

@@ -87,8 +87,6 @@ func (c *Config) acceptEncoding() string {
 // isUnasked reports whether a response with these codings is not what was asked for.
 func (e *Engine) isUnasked(c *codings) bool {
 	switch {
-	case e.anyCoding:
-		return false
 	case e.cfg.Compressed:
 		return !e.decodes(c)
 	}

@@ -58,6 +58,8 @@ type Config struct {
 	// redirects stay at the first origin, "User-Agent" replaces UserAgent. Content-Length,
 	// Transfer-Encoding and Connection are refused: they are the engine's own.
 	Header []HeaderField
+	// Body is the content of the first request, and what is said of [Target.Body] holds. nil means none.
+	Body []byte
 	// UserAgent is the User-Agent field. "" means "sonde/VERSION (+URL of the project)".
 	UserAgent string
 

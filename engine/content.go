@@ -50,7 +50,7 @@ func (c *check) examine(err *Error) *Error {
 	if b.sum != nil {
 		c.res.BodySHA256 = hex.EncodeToString(b.sum.Sum(nil))
 	}
-	if !c.engine.keepContent {
+	if !c.terms.content {
 		return err
 	}
 	content, whole := c.decoded()
@@ -63,7 +63,7 @@ func (c *check) examine(err *Error) *Error {
 	if cfg.Strict && c.res.Anomalies&BrokenCoding != 0 && err == nil {
 		err = c.deviated()
 	}
-	if cfg.Expect.any() {
+	if c.terms.expect.any() {
 		err = c.compare(content, whole, err)
 	}
 	return err
@@ -90,7 +90,7 @@ func (c *check) compare(content []byte, whole bool, err *Error) *Error {
 	case !whole:
 		where = " in its first " + strconv.Itoa(len(content)) + " bytes"
 	}
-	missed := c.engine.cfg.Expect.missed(content, where)
+	missed := c.terms.expect.missed(content, where)
 	c.res.ExpectAsked, c.res.ExpectFound = true, missed == ""
 	if missed == "" || !c.engine.cfg.FailUnexpected || err != nil {
 		return err

@@ -214,7 +214,7 @@ func TestContentThatNobodyAskedForIsFree(t *testing.T) {
 		}
 		c.keepHead()
 		framing, _ := c.head.Framing("GET")
-		c.body.reset(framing, defaultBodyLimit, c.engine.keepContent)
+		c.body.reset(framing, defaultBodyLimit, c.terms.content)
 		if _, err := c.body.feed(content); err != nil || !c.body.done() {
 			panic("the body is not done")
 		}

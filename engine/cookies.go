@@ -56,7 +56,7 @@ const (
 // be another's.
 func (c *check) keepCookies() {
 	c.offered = nil
-	if !isRedirect(c.hop.StatusCode) || c.engine.cfg.NoFollow {
+	if !isRedirect(c.hop.StatusCode) || c.terms.noFollow {
 		return
 	}
 	if c.engine.cfg.NoCookies {

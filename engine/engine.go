@@ -34,15 +34,9 @@ type Engine struct {
 	pool     *pool
 	stamps   *sock.Stamps
 	tls      *tls.Config
-	header   []wire.RequestField // of a request to the first origin
-	foreign  []wire.RequestField // of a request to another: without the sensitive ones
-	cookie   string              // the Cookie fields of header as one value; "" for none
-	hostLine string              // Host as the caller wants it; "" for the URL's own
-
-	keepContent bool     // the Config asks for what only the content tells
-	wanted      []string // response fields, in lower case
-	anyCoding   bool     // the caller's Accept-Encoding asks for codings that only the caller knows
-	decoders    chan *decoder
+	terms    *terms   // of a Target that says no more than its Input
+	wanted   []string // response fields, in lower case
+	decoders chan *decoder
 
 	checks   sync.Pool // of *check, for Check
 	inFlight atomic.Int64
@@ -67,7 +61,8 @@ func New(cfg Config) (*Engine, error) {
 	cfg.ResolverConfig.Sockets = boundedSockets(cfg.ResolverConfig.Sockets, limit)
 	e := &Engine{cfg: cfg, names: names, tooLate: tooLate, firstRetry: firstRetry,
 		pool: newPool(cfg.MaxIdle, cfg.IdleTimeout), runs: make(map[*session]struct{})}
-	if err := e.prepareHeader(); err != nil {
+	var err error
+	if e.terms, err = newTerms(&e.cfg, &Target{}); err != nil {
 		return nil, err
 	}
 	if err := errors.Join(cfg.refuseNegative(), cfg.refuseHeadFirst()); err != nil {
@@ -80,7 +75,6 @@ func New(cfg Config) (*Engine, error) {
 	if err := e.prepareResponseHeaders(); err != nil {
 		return nil, err
 	}
-	e.keepContent = cfg.Expect.any() || cfg.Title || cfg.KeepBody
 	e.decoders = newDecoders()
 	e.checks.New = func() any { return newCheck(e) }
 	if e.resolver = cfg.Resolver; e.resolver == nil {
@@ -110,55 +104,6 @@ func ownAddress(source netip.Addr) error {
 		return fmt.Errorf("engine: Source %v is not an address of this machine", source)
 	}
 	return c.Close()
-}
-
-// prepareHeader writes out the field lines that every request carries, and has the wire refuse what
-// must not be sent.
-func (e *Engine) prepareHeader() error {
-	var agent, accept bool
-	for _, f := range e.cfg.Header {
-		switch strings.ToLower(f.Name) {
-		case "host":
-			e.hostLine = f.Value
-			continue
-		case "connection":
-			return errors.New("engine: Header has Connection, a field that is the engine's own")
-		case "user-agent":
-			agent = true
-		case "accept":
-			accept = true
-		case "accept-encoding":
-			e.anyCoding = true
-		}
-		if strings.EqualFold(f.Name, "cookie") {
-			e.cookie = string(appendCookie([]byte(e.cookie), f.Value))
-		}
-		line := wire.RequestField{Name: f.Name, Value: f.Value}
-		e.header = append(e.header, line)
-		if !isSensitive(f) {
-			e.foreign = append(e.foreign, line)
-		}
-	}
-	var own []wire.RequestField
-	if !agent {
-		own = append(own, wire.RequestField{Name: "User-Agent", Value: e.cfg.UserAgent})
-	}
-	if !accept {
-		own = append(own, wire.RequestField{Name: "Accept", Value: "*/*"})
-	}
-	if !e.anyCoding {
-		own = append(own, wire.RequestField{Name: "Accept-Encoding", Value: e.cfg.acceptEncoding()})
-	}
-	e.header = append(own, e.header...)
-	e.foreign = append(own[:len(own):len(own)], e.foreign...)
-	probe := wire.Request{Method: e.cfg.Method, Target: "/", Host: "host.test", Fields: e.header}
-	if e.hostLine != "" {
-		probe.Host = e.hostLine
-	}
-	if _, err := wire.AppendRequest(nil, &probe); err != nil {
-		return fmt.Errorf("engine: Method, UserAgent or Header cannot be sent: %w", err)
-	}
-	return nil
 }
 
 // prepareResponseHeaders refuses names that no field can have, which would never be found.

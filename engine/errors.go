@@ -18,6 +18,7 @@ const (
 	KindInputUnsupportedScheme
 	KindInputBlockedPort
 	KindInputTooLong
+	KindInputBadRequest
 
 	KindResolveNXDomain
 	KindResolveNoAddress
@@ -89,7 +90,7 @@ const (
 
 var kindNames = [numKinds]string{
 	"",
-	"input.invalid_url", "input.unsupported_scheme", "input.blocked_port", "input.too_long",
+	"input.invalid_url", "input.unsupported_scheme", "input.blocked_port", "input.too_long", "input.bad_request",
 	"resolve.nxdomain", "resolve.no_address", "resolve.servfail", "resolve.refused", "resolve.timeout",
 	"resolve.bad_answer", "resolve.cname_loop", "resolve.unreachable", "resolve.bad_name",
 	"connect.refused", "connect.timeout", "connect.unreachable", "connect.reset", "connect.blocked_address",
@@ -138,7 +139,7 @@ func (k Kind) IsTimeout() bool {
 }
 
 // IsInput reports whether k is a fault of the input line.
-func (k Kind) IsInput() bool { return k >= KindInputInvalidURL && k <= KindInputTooLong }
+func (k Kind) IsInput() bool { return k >= KindInputInvalidURL && k <= KindInputBadRequest }
 
 // Kinds returns every kind of the closed list, in order.
 func Kinds() []Kind {

@@ -12,6 +12,8 @@ func (c *Config) refuseHeadFirst() error {
 	case !c.HeadFirst:
 	case c.Method != "GET" && c.Method != "HEAD":
 		return errors.New("engine: Method must be GET or HEAD with HeadFirst, or empty")
+	case c.Body != nil:
+		return errors.New("engine: Body does not go with HeadFirst, whose first request has none")
 	case c.Expect.any() || c.Title || c.BodySHA256 || c.KeepBody:
 		return errors.New("engine: Expect (like Title, BodySHA256 and KeepBody) needs a body, which the answer to a HEAD of HeadFirst has not")
 	}
@@ -20,10 +22,9 @@ func (c *Config) refuseHeadFirst() error {
 
 // method is the method of the check's first request.
 func (c *check) method() string {
-	cfg := &c.engine.cfg
 	switch {
-	case !cfg.HeadFirst:
-		return cfg.Method
+	case !c.terms.headFirst:
+		return c.terms.method
 	case c.job.headRefused:
 		return "GET"
 	}
@@ -60,7 +61,7 @@ func (c *check) end(failed *Error) (waits bool) {
 // method.
 func (c *check) refusesHead() bool {
 	r := &c.res
-	if !c.engine.cfg.HeadFirst || c.job.headRefused || len(r.Hops) == 0 {
+	if !c.terms.headFirst || c.job.headRefused || len(r.Hops) == 0 {
 		return false
 	}
 	if r.Failed {

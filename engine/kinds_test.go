@@ -104,6 +104,9 @@ func producers(t *testing.T) map[Kind]producer {
 		KindInputUnsupportedScheme: inputting("ftp://a.test/"),
 		KindInputBlockedPort:       inputting("http://a.test:0/"),
 		KindInputTooLong:           inputting(strings.Repeat("a", maxInput+1)),
+		KindInputBadRequest: func(t *testing.T) *Error {
+			return faultIn(newEngine(t, Config{}).Check(t.Context(), Target{Input: "a.test", Method: "GE T"}))
+		},
 
 		KindResolveNXDomain:  func(t *testing.T) *Error { return resolvingAt(t, listenDNS(t, nil).Addr(), "no.test") },
 		KindResolveNoAddress: resolving(origin.Name{}),

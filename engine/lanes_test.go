@@ -15,7 +15,7 @@ import (
 )
 
 func laneJob(n int64, host string) job {
-	return job{target: Target{N: n}, loc: location{host: host}}
+	return job{n: n, loc: location{host: host}}
 }
 
 // testLanes are lanes whose workers are the test: a job that is started runs until the test ends
@@ -33,7 +33,7 @@ func newTestLanes(t *testing.T, rules laneRules) *testLanes {
 	l.lanes = newLanes(rules, func(j job) {
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		l.started = append(l.started, j.target.N)
+		l.started = append(l.started, j.n)
 	})
 	return l
 }
@@ -52,8 +52,8 @@ func (l *testLanes) wantStarted(want ...int64) {
 // wantNext ends a job in the host's lane, whose worker must get job n; 0 means that there is none.
 func (l *testLanes) wantNext(host string, n int64) {
 	l.t.Helper()
-	if j, ok := l.next(host); ok != (n != 0) || j.target.N != n {
-		l.t.Fatalf("next is %d, %v, want %d", j.target.N, ok, n)
+	if j, ok := l.next(host); ok != (n != 0) || j.n != n {
+		l.t.Fatalf("next is %d, %v, want %d", j.n, ok, n)
 	}
 }
 
@@ -97,7 +97,7 @@ func (r *laneRun) start(j job) {
 		r.t.Error("more workers than allowed")
 	}
 	r.ended.Go(func() {
-		rnd := rand.New(rand.NewPCG(uint64(j.target.N), 1))
+		rnd := rand.New(rand.NewPCG(uint64(j.n), 1))
 		for ok := true; ok; {
 			if host, waits := r.run(j, rnd); waits {
 				j, ok = r.l.nextOnly()
@@ -114,7 +114,7 @@ func (r *laneRun) start(j job) {
 // run visits the job's hosts, and returns the last one's lane, where it still has its place.
 func (r *laneRun) run(j job, rnd *rand.Rand) (host string, waits bool) {
 	if j.check == nil {
-		r.ran[j.target.N].Add(1)
+		r.ran[j.n].Add(1)
 		j.check = &check{}
 	}
 	for {

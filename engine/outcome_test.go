@@ -24,7 +24,7 @@ import (
 )
 
 // The closed list, as it is documented for readers of records.
-const closedList = `input. invalid_url unsupported_scheme blocked_port too_long
+const closedList = `input. invalid_url unsupported_scheme blocked_port too_long bad_request
 resolve. nxdomain no_address servfail refused timeout bad_answer cname_loop unreachable bad_name
 connect. refused timeout unreachable reset blocked_address
 tls. timeout expired name_mismatch untrusted handshake not_tls reset

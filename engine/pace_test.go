@@ -300,18 +300,18 @@ func TestEveryJobComesToItsEnd(t *testing.T) {
 					case 0: // redirected
 						j.check = &check{}
 						next := fmt.Sprint("host", roll(hosts))
-						if !l.move(host, job{target: j.target, loc: location{host: next},
+						if !l.move(host, job{n: j.n, loc: location{host: next},
 							check: j.check}, next) {
 							return "", true
 						}
 						host = next
 					case 1: // tried again
-						l.later(laneJob(j.target.N, fmt.Sprint("host", roll(hosts))),
+						l.later(laneJob(j.n, fmt.Sprint("host", roll(hosts))),
 							time.Duration(roll(2000))*time.Millisecond)
 						return host, false
 					default:
 						mu.Lock()
-						done[j.target.N]++
+						done[j.n]++
 						mu.Unlock()
 						left.Done()
 						return host, false

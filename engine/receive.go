@@ -26,7 +26,7 @@ func (c *check) send() *Error {
 	var err error
 	c.out, err = wire.AppendRequest(c.out[:0], &wire.Request{
 		Method: c.req.method, Target: c.req.loc.target, Host: host, Fields: lines,
-		Close: c.engine.cfg.MaxIdle < 0,
+		Close: c.engine.cfg.MaxIdle < 0, Body: c.content(),
 	})
 	if err != nil {
 		// The URL parser lets nothing through that the wire refuses; a pinned Host field might.
@@ -220,7 +220,7 @@ func (c *check) keepCodings() {
 		}
 		first = false
 	}
-	if list := parseCodings(c.res.ContentEncoding); c.engine.isUnasked(&list) {
+	if list := parseCodings(c.res.ContentEncoding); !c.terms.anyCoding && c.engine.isUnasked(&list) {
 		c.hop.Anomalies |= UnaskedCoding
 	}
 }

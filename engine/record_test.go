@@ -494,7 +494,7 @@ func TestNoAllocs(t *testing.T) {
 	now := time.Now()
 	mapped, public := netip.MustParseAddr("::ffff:127.0.0.1"), netip.MustParseAddr("2001:db8::1")
 	var k clock
-	redirecting := &check{engine: &Engine{}, hop: &Hop{StatusCode: 302}}
+	redirecting := &check{engine: &Engine{}, terms: &terms{}, hop: &Hop{StatusCode: 302}}
 	_, err := redirecting.head.Parse([]byte("HTTP/1.1 302 Found\r\nLocation: /\r\n\r\n"), wire.Limits{})
 	mustHold(err == nil)
 	for _, c := range []struct {

@@ -76,7 +76,7 @@ func (c *check) redirect() (more bool, failed *Error) {
 		}
 		c.hop.RedirectNote = notes[status]
 	}
-	if !isRedirect(status) || c.engine.cfg.NoFollow {
+	if !isRedirect(status) || c.terms.noFollow {
 		return false, nil
 	}
 	if c.engine.cfg.MaxRedirects == 0 {
@@ -198,7 +198,7 @@ func (c *check) misdirected(kind Kind, cause error, format string, args ...any) 
 func (c *check) nextRequest(status int, next location) request {
 	req := request{loc: next, method: c.req.method, foreign: c.req.foreign, bare: c.req.bare}
 	if (status == 301 || status == 302) && req.method == "POST" || status == 303 && req.method != "HEAD" {
-		req.bare = req.bare || req.method != "GET"
+		req.bare = req.bare || req.method != "GET" || c.terms.body != nil
 		req.method = "GET"
 	}
 	if !next.sameOrigin(&c.req.loc) {
@@ -206,7 +206,7 @@ func (c *check) nextRequest(status int, next location) request {
 	} else if !req.foreign {
 		req.loc.user = c.req.loc.user
 	}
-	req.cookie = cookieDigest(c.cookies.cookieField(c.engine.ownCookie(&req), &req.loc))
+	req.cookie = cookieDigest(c.cookies.cookieField(c.terms.ownCookie(&req), &req.loc))
 	return req
 }
 

@@ -11,7 +11,7 @@ type request struct {
 	loc     location
 	method  string
 	foreign bool   // the chain has left its first origin: what is sensitive stays behind for good
-	bare    bool   // the method was changed: no Content-* fields
+	bare    bool   // the method was changed: no body, and no Content-* fields
 	cookie  uint64 // the digest of the Cookie field
 }
 
@@ -25,26 +25,26 @@ type sentRequest struct {
 func (r *request) sent() sentRequest { return sentRequest{r.method, r.loc.url, r.cookie} }
 
 // ownCookie is the part of the Cookie field that the caller gave, as one value.
-func (e *Engine) ownCookie(r *request) string {
+func (m *terms) ownCookie(r *request) string {
 	if r.foreign {
 		return ""
 	}
-	return e.cookie
+	return m.cookie
 }
 
 // fields returns the field lines of the request, and the Host that goes with them.
 func (c *check) fields() (host string, lines []wire.RequestField) {
-	e := c.engine
-	host, lines = c.req.loc.authority, e.header
+	m := c.terms
+	host, lines = c.req.loc.authority, m.header
 	if c.req.foreign {
-		lines = e.foreign
-	} else if e.hostLine != "" {
-		host = e.hostLine
+		lines = m.foreign
+	} else if m.host != "" {
+		host = m.host
 	}
 	if c.req.bare {
 		lines = without(lines, isContent)
 	}
-	own := e.ownCookie(&c.req)
+	own := m.ownCookie(&c.req)
 	if cookie := c.cookies.cookieField(own, &c.req.loc); cookie != own {
 		// One field, as RFC 6265 section 5.4 asks.
 		lines = without(lines, func(name string) bool { return strings.EqualFold(name, "cookie") })
@@ -70,4 +70,12 @@ func without(lines []wire.RequestField, drop func(name string) bool) []wire.Requ
 		}
 	}
 	return kept
+}
+
+// content is the body of the request (RFC 9110 section 6.4).
+func (c *check) content() []byte {
+	if c.req.bare {
+		return nil
+	}
+	return c.terms.body
 }

@@ -99,7 +99,7 @@ func (c *check) mayGoAgain() bool {
 	switch {
 	case r.Kind.IsFinal():
 		return false
-	case isIdempotent(cfg.Method):
+	case isIdempotent(c.terms.method):
 	case (!r.Failed || r.Kind == KindReceiveExpectNotFound) && r.Redirects == 0 &&
 		(r.StatusCode == 429 || r.StatusCode == 503):
 		// The server says that it has not acted on the request; one before a redirect it has.

@@ -47,10 +47,15 @@ func (f *fallen) goOn() {
 // job is what waits for a worker: a target with its URL already parsed, for the host is its lane, or a
 // check to go on with.
 type job struct {
-	target Target
-	loc    location
-	err    *Error
-	check  *check // nil for a target
+	n     int64 // of the Target, as what follows
+	input string
+	part  int
+	value any
+	terms *terms // nil: the Engine's
+
+	loc   location
+	err   *Error
+	check *check // nil for a target
 
 	anomalies   Anomaly // of the input
 	barePort    uint16  // of Config.Bare.Ports; 0 for none of them

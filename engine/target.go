@@ -20,6 +20,26 @@ type Target struct {
 	// Part says which of the URLs that Input stands for is checked, from 1 to [Bare.Parts]; 0 means the
 	// first. It is handed through to the Result.
 	Part int
+
+	// What follows means the Config's where it is zero.
+
+	// Method is that of the first request.
+	Method string
+	// Header is sent in the place of the Config's; an empty one that is not nil has no field. What is
+	// said of [Config.Header] holds.
+	Header []HeaderField
+	// Body is the content of the request, with a Content-Length; an empty one that is not nil is said
+	// to be of no bytes. It must not change until the check has ended. A redirect of 307 or 308 has it
+	// sent again, also to another origin; 301, 302 and 303 drop it together with the method. It is
+	// copied for each request that is under way, and HeadTimeout covers its sending.
+	Body []byte
+	// Expect is what the body of the last response should hold.
+	Expect Expect
+	// Timeout is for one try of the check, all hops.
+	Timeout time.Duration
+	// NoFollow takes a redirect as the final answer.
+	NoFollow bool
+
 	// Value is the caller's own, of any kind. It is handed through to the Result untouched, and held
 	// until the check has ended.
 	Value any

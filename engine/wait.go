@@ -24,7 +24,7 @@ func (c *check) backOff(kind Kind, attempt int) bool {
 	c.giveBack(kind)
 	d := shortWait(attempt)
 	// As long as a check may take, and the shortage has not passed: say so.
-	if c.shortage > c.engine.cfg.Timeout {
+	if c.shortage > c.terms.timeout {
 		return false
 	}
 	before := time.Now()

@@ -14,7 +14,7 @@ import (
 var meaning = []string{
 	"input-format", "column", "meta",
 	"format", "fields", "shard", "dry-run", "bare", "ports", "cidr", "dedupe",
-	"method", "head-first", "header", "user-agent", "max-redirects", "no-follow", "no-cookies", "body-limit", "compressed",
+	"method", "data", "head-first", "header", "user-agent", "max-redirects", "no-follow", "no-cookies", "body-limit", "compressed",
 	"timeout", "resolve-timeout", "connect-timeout", "tls-timeout", "head-timeout",
 	"retries", "retry-on", "retry-max-wait",
 	"resolver", "resolve", "ipv4", "ipv6", "source", "insecure",
@@ -24,7 +24,7 @@ var meaning = []string{
 }
 
 // secret are those of them whose texts are not to lie about in a file.
-var secret = map[string]bool{"header": true}
+var secret = map[string]bool{"header": true, "data": true}
 
 // meaningOf returns the texts of the command's flags that change what a record says. A text that
 // may be secret is replaced by its digest.

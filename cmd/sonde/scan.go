@@ -33,6 +33,7 @@ type scanOptions struct {
 	retryMaxWait time.Duration
 
 	method, userAgent string
+	data              []byte
 	headFirst         bool
 	header            []engine.HeaderField
 	maxRedirects      int
@@ -120,6 +121,9 @@ func (o *scanOptions) check() error {
 	case o.headFirst && o.method != "GET" && o.method != "HEAD":
 		return usageError("--head-first sends HEAD and then GET, and -X asks for %s; "+
 			"leave out one of them", o.method)
+	case o.headFirst && o.data != nil:
+		return usageError("--head-first begins with a request without a body, and --data gives one; " +
+			"leave out one of them")
 	case o.headFirst && o.needsContent() != "":
 		return usageError("%s looks at the body, and --head-first sends HEAD, whose answer has none; "+
 			"leave out one of them", o.needsContent())
@@ -196,6 +200,14 @@ func isOurs(addr netip.Addr) bool {
 	return true
 }
 
+// requestMethod is the method of the first request: a body is posted unless the user says otherwise.
+func (o *scanOptions) requestMethod() string {
+	if o.data != nil && !o.given.Changed("method") {
+		return "POST"
+	}
+	return o.method
+}
+
 // config says the options in the engine's terms, where 0 is "the default" and never "none".
 func (o *scanOptions) config() engine.Config {
 	cfg := engine.Config{
@@ -206,7 +218,8 @@ func (o *scanOptions) config() engine.Config {
 		Retries:         o.retries,
 		RetryMaxWait:    o.retryMaxWait,
 		Bare:            o.bare,
-		Method:          o.method,
+		Method:          o.requestMethod(),
+		Body:            o.data,
 		HeadFirst:       o.headFirst,
 		Header:          o.header,
 		UserAgent:       o.userAgent,

@@ -109,6 +109,9 @@ func (o *scanOptions) retryFlags(f *pflag.FlagSet) {
 
 func (o *scanOptions) requestFlags(f *pflag.FlagSet) {
 	set(f, &o.method, "method", "X", "METHOD", "GET", parseMethod, "request method")
+	set(f, &o.data, "data", "", "TEXT|@FILE", "", parseData,
+		"send TEXT, or what FILE holds, as the body, with POST unless --method says otherwise; "+
+			"a Content-Type is yours to give with -H")
 	f.BoolVar(&o.headFirst, "head-first", false,
 		"begin with HEAD, and make the check again with GET where HEAD is refused (403, 404, 405, "+
 			"500, 501, 503), not answered, or answered with a body; the record lists the HEAD in tries")

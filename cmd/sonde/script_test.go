@@ -67,6 +67,7 @@ func TestScripts(t *testing.T) {
 var pages = origin.Mux{
 	"/":         origin.Respond(200, "hello, world\n", "Content-Type: text/plain"),
 	"/agent":    agent,
+	"/echo":     echo,
 	"/get":      onlyGet,
 	"/404":      origin.Respond(404, "no\n"),
 	"/500":      origin.Respond(500, "no\n"),
@@ -133,6 +134,11 @@ func agent(c *origin.Conn, r *origin.Request) {
 		status = 200
 	}
 	c.Write(origin.Response(status, ""))
+}
+
+// echo says what was asked.
+func echo(c *origin.Conn, r *origin.Request) {
+	c.Write(origin.Response(200, strings.Join([]string{r.Method, r.Get("Content-Type"), string(r.Body)}, "|")))
 }
 
 // onlyGet answers 405 to every other method.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"net/netip"
+	"os"
 	"regexp"
 	"regexp/syntax"
 	"strconv"
@@ -13,6 +14,7 @@ import (
 
 	"golang.org/x/net/idna"
 
+	"github.com/sondeprobe/sonde/cmd/sonde/internal/output"
 	"github.com/sondeprobe/sonde/engine"
 )
 
@@ -251,6 +253,25 @@ func parseMethod(s string) (string, error) {
 		return "", errors.New("give a request method, such as GET or HEAD")
 	}
 	return s, nil
+}
+
+// mostData is the most that a body may have: each request that is under way holds a copy.
+const mostData = 16 << 20
+
+// parseData reads the body of a request. "" is a body of no bytes.
+func parseData(s string) ([]byte, error) {
+	name, isFile := strings.CutPrefix(s, "@")
+	if !isFile {
+		return []byte(s), nil
+	}
+	data, err := os.ReadFile(name)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("%w; give the name of a file behind the @, or the text itself", output.Reason(err))
+	case len(data) > mostData:
+		return nil, errors.New("the file is longer than 16 MiB; give a shorter body")
+	}
+	return data, nil
 }
 
 func parseUserAgent(s string) (string, error) {

@@ -13,8 +13,8 @@ import (
 	"github.com/sondeprobe/sonde/wire"
 )
 
-// hotPath is a call that every check makes. call panics when it fails, so that a failing call cannot
-// pass for one that does not allocate.
+// hotPath is a call that every check makes. call panics when it fails, so that a failing call
+// cannot pass for one that does not allocate.
 type hotPath struct {
 	name string
 	call func()

@@ -18,7 +18,8 @@ import (
 	"github.com/sondeprobe/sonde/resolver"
 )
 
-// The names that are looked up: one of its own for every look-up, with an address that follows from it.
+// The names that are looked up: one of its own for every look-up, with an address that follows from
+// it.
 const zone = ".bench.test"
 
 func nameOf(n int64) string { return "n" + strconv.FormatInt(n, 10) + zone }
@@ -29,7 +30,8 @@ func addrOf(n int64) netip.Addr {
 	return netip.AddrFrom4(b)
 }
 
-// serveNames answers questions for A in the origin's process, at next to no cost: an answer is the query's octets and a record.
+// serveNames answers questions for A in the origin's process, at next to no cost: an answer is the
+// query's octets and a record.
 func serveNames() netip.AddrPort {
 	conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {
@@ -198,7 +200,8 @@ func TestEveryNamerFindsEveryName(t *testing.T) {
 	}
 }
 
-// BenchmarkNames compares resolvers on names that none of them has seen. An operation is one look-up of an address, verified.
+// BenchmarkNames compares resolvers on names that none of them has seen. An operation is one
+// look-up of an address, verified.
 func BenchmarkNames(b *testing.B) {
 	o := startOrigin(b)
 	for _, inflight := range []int{1, 100, 1000} {

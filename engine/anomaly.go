@@ -12,8 +12,8 @@ import (
 // bits from 1<<24.
 type Anomaly uint32
 
-// The deviations that only the cycle or the parser of inputs can see. BrokenCoding is seen where the
-// content is looked at.
+// The deviations that only the cycle or the parser of inputs can see. BrokenCoding is seen where
+// the content is looked at.
 const (
 	RepeatedLocation Anomaly = 1 << (24 + iota) // several Location fields, all alike
 	Downgrade                                   // a redirect led from https to http

@@ -123,8 +123,9 @@ func TestNewRefusesABareThatStandsForNoURL(t *testing.T) {
 	}
 }
 
-// A server without TLS is asked over http, once, and the record tells both. That is so in Run and in
-// Check, for methods that must not be sent twice as well, and takes nothing from the further tries.
+// A server without TLS is asked over http, once, and the record tells both. That is so in Run and
+// in Check, for methods that must not be sent twice as well, and takes nothing from the further
+// tries.
 func TestHTTPSFirstFallsBackWhereNoTLSConnectionCanBeMade(t *testing.T) {
 	refused, release, err := origin.Refused()
 	if err != nil {
@@ -176,10 +177,10 @@ func TestHTTPSFirstFallsBackWhereNoTLSConnectionCanBeMade(t *testing.T) {
 	}
 }
 
-// What says nothing against TLS does not lead to http: a certificate that cannot be verified, a name
-// that does not exist, an address that must not be dialled, and a redirect to a server without TLS.
-// Where a TLS connection stood once, http would give away what was meant to be kept: neither the GET after
-// a HEAD nor a further try falls back.
+// What says nothing against TLS does not lead to http: a certificate that cannot be verified, a
+// name that does not exist, an address that must not be dialled, and a redirect to a server without
+// TLS. Where a TLS connection stood once, http would give away what was meant to be kept: neither
+// the GET after a HEAD nor a further try falls back.
 func TestHTTPSFirstStaysWithHTTPSOnceTLSStood(t *testing.T) {
 	good := origin.NewAuthority()
 	for name, cfg := range map[string]Config{

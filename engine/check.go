@@ -57,7 +57,8 @@ type check struct {
 	aborted bool
 	waiting *sock.Conn // the socket that abort must wake
 
-	// What few checks need stands last, so that the rest lies on fewer lines of the processor's cache.
+	// What few checks need stands last, so that the rest lies on fewer lines of the processor's
+	// cache.
 	cookies *cookies  // of this chain; nil for none
 	offered *cookies  // them, and what the last response sets; nil where it sets none
 	asked   string    // the name that an answer of the missing family was asked for, absolute
@@ -113,8 +114,8 @@ func (c *check) run() (waits bool) {
 	return c.end(err)
 }
 
-// resume goes on with a check whose place in a lane has come. The wait was our own courtesy, not the
-// target's time: the deadline moves with it.
+// resume goes on with a check whose place in a lane has come. The wait was our own courtesy, not
+// the target's time: the deadline moves with it.
 func (c *check) resume() (waits bool) {
 	if c.job.headRefused && len(c.res.Hops) == 0 { // it waited for its first GET
 		c.begin(c.ctx, c.job)
@@ -207,8 +208,8 @@ func (c *check) mayRetry(err *Error) bool {
 }
 
 // isIdempotent reports whether a request with the method may be sent again when its fate is unknown
-// (RFC 9110 section 9.2.2). Others never go over a kept connection: one that the server closes at that
-// moment would be our choice and look like its failure.
+// (RFC 9110 section 9.2.2). Others never go over a kept connection: one that the server closes at
+// that moment would be our choice and look like its failure.
 func isIdempotent(method string) bool {
 	switch method {
 	case "GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE":
@@ -293,7 +294,8 @@ func isTarget(hop *Hop) bool {
 	return hop.LocationRaw == "" && url != hop.URL
 }
 
-// shrink gives back what a hostile answer made grow: a thousand of these states wait for the next check.
+// shrink gives back what a hostile answer made grow: a thousand of these states wait for the next
+// check.
 func (c *check) shrink() {
 	if cap(c.in) > 4*startBuffer {
 		c.in, c.head = make([]byte, 0, startBuffer), wire.ResponseHead{}
@@ -315,8 +317,8 @@ func (c *check) shrink() {
 // at is now, on the scale of the check.
 func (c *check) at() time.Duration { return time.Since(c.res.Start) }
 
-// fail ends the open phase, if there is one, and makes the check's error. What ended because the caller's context did
-// says nothing about the target, whatever it looked like.
+// fail ends the open phase, if there is one, and makes the check's error. What ended because the
+// caller's context did says nothing about the target, whatever it looked like.
 func (c *check) fail(kind Kind, phase Phase, cause error, format string, args ...any) *Error {
 	at := c.at()
 	if c.noticed != 0 {

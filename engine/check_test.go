@@ -22,7 +22,8 @@ func runOn(t *testing.T, ctx context.Context, c *check, url string) {
 	c.run()
 }
 
-// A state waits for its next check as small as it was made, nearly, whatever the answer and however it ended.
+// A state waits for its next check as small as it was made, nearly, whatever the answer and however
+// it ended.
 func TestAStateGivesBackWhatAnAnswerMadeGrow(t *testing.T) {
 	const most = 4 * startBuffer
 	head := headOf(wire.DefaultHeadBytes, "HTTP/1.1 200 OK", "Content-Length: 0")

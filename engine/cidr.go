@@ -9,10 +9,10 @@ import (
 // maxRangeBits bounds the range that [Addresses] lists: 2 to the power of it, the whole of IPv4.
 const maxRangeBits = 32
 
-// Addresses lists the addresses of an input line that is a range, such as 192.0.2.0/24, in their order,
-// the first and the last one too. Each is an input line itself, IPv6 in brackets, and is made when it is
-// asked for. It returns nil for a line that is no range, and for a range of more than 4,294,967,296
-// addresses, which is no input that can be checked.
+// Addresses lists the addresses of an input line that is a range, such as 192.0.2.0/24, in their
+// order, the first and the last one too. Each is an input line itself, IPv6 in brackets, and is
+// made when it is asked for. It returns nil for a line that is no range, and for a range of more
+// than 4,294,967,296 addresses, which is no input that can be checked.
 //
 // Without it, an IPv4 range is read as a host with a path.
 func Addresses(line string) iter.Seq[string] {
@@ -33,8 +33,8 @@ func Addresses(line string) iter.Seq[string] {
 	}
 }
 
-// IsNoRange reports whether an input line is meant as a range of addresses, an address with a slash and
-// digits, and is none.
+// IsNoRange reports whether an input line is meant as a range of addresses, an address with a slash
+// and digits, and is none.
 func IsNoRange(line string) bool {
 	text := urlOf(line)
 	addr, bits, _ := strings.Cut(text, "/")

@@ -3,8 +3,8 @@ package engine
 import "time"
 
 // clock keeps the phases of one hop. Its times are nanoseconds since the check's start on the
-// monotonic clock. It moves forward only: an end that lies before the last one counts as that one, so
-// that phases never overlap and what is left over, the lag, is never negative.
+// monotonic clock. It moves forward only: an end that lies before the last one counts as that one,
+// so that phases never overlap and what is left over, the lag, is never negative.
 type clock struct {
 	t      Timings
 	source Source

@@ -39,7 +39,8 @@ type codings struct {
 	strange bool // one is unknown, or there are too many
 }
 
-// parseCodings reads the members of a Content-Encoding. "identity" is no coding, though some send it.
+// parseCodings reads the members of a Content-Encoding. "identity" is no coding, though some send
+// it.
 func parseCodings(text string) (c codings) {
 	for text != "" {
 		var name string
@@ -200,7 +201,8 @@ func isZlib(b []byte) bool {
 }
 
 // decoded returns the content of the last response without its codings, as far as the limit lets
-// it, and whether that is all of it. What cannot be decoded is returned as it came, and c.coded set.
+// it, and whether that is all of it. What cannot be decoded is returned as it came, and c.coded
+// set.
 func (c *check) decoded() (content []byte, whole bool) {
 	e, list := c.engine, parseCodings(c.res.ContentEncoding)
 	content, whole = c.body.content, c.res.BodyComplete

@@ -21,7 +21,8 @@ import (
 
 func newBrotli(r io.Reader) io.Reader { return brotli.NewReader(r) }
 
-// encode applies a coding, by its name in Content-Encoding, but that "deflate" is bare and "zlib" is not.
+// encode applies a coding, by its name in Content-Encoding, but that "deflate" is bare and "zlib"
+// is not.
 func encode(t testing.TB, name, content string) string {
 	t.Helper()
 	var b bytes.Buffer

@@ -18,8 +18,8 @@ import (
 type Config struct {
 	// Concurrency is the number of checks that Run keeps in flight. 0 means 2,000. It is lowered to
 	// 80 % of the descriptors that the process may open, so that a full machine is not taken for a
-	// dead target; [Engine.Concurrency] tells the result. The look-ups of RunNames hold no descriptor,
-	// and so many of them are in flight at most.
+	// dead target; [Engine.Concurrency] tells the result. The look-ups of RunNames hold no
+	// descriptor, and so many of them are in flight at most.
 	Concurrency int
 	// HostConcurrency is the number of requests that Run has under way to one host name, redirects
 	// included. 0 means 4; negative means no limit.
@@ -46,19 +46,21 @@ type Config struct {
 
 	// Method of the first request. "" means GET.
 	Method string
-	// HeadFirst makes each check begin with HEAD, which its redirects keep. Where HEAD is refused or
-	// answered wrongly, the whole check is made again with GET, from the first URL, at once, and with
-	// a Timeout of its own: after a last status of 403, 404, 405, 500, 501 or 503, after any failure
-	// to send the request or to receive the response, a time-out included, and after a response
-	// with a body. Result.Tries then begins with the try with HEAD, which Retries does not count. The
-	// GET is a further request for HostRate and HostConcurrency, not a further check for Rate; it waits
-	// for a Retry-After as any try does. Method must be "", GET or HEAD, and Expect empty.
+	// HeadFirst makes each check begin with HEAD, which its redirects keep. Where HEAD is refused
+	// or answered wrongly, the whole check is made again with GET, from the first URL, at once, and
+	// with a Timeout of its own: after a last status of 403, 404, 405, 500, 501 or 503, after any
+	// failure to send the request or to receive the response, a time-out included, and after a
+	// response with a body. Result.Tries then begins with the try with HEAD, which Retries does not
+	// count. The GET is a further request for HostRate and HostConcurrency, not a further check for
+	// Rate; it waits for a Retry-After as any try does. Method must be "", GET or HEAD, and Expect
+	// empty.
 	HeadFirst bool
 	// Header holds field lines that each request carries. "Host" replaces the Host field as long as
 	// redirects stay at the first origin, "User-Agent" replaces UserAgent. Content-Length,
 	// Transfer-Encoding and Connection are refused: they are the engine's own.
 	Header []HeaderField
-	// Body is the content of the first request, and what is said of [Target.Body] holds. nil means none.
+	// Body is the content of the first request, and what is said of [Target.Body] holds. nil means
+	// none.
 	Body []byte
 	// UserAgent is the User-Agent field. "" means "sonde/VERSION (+URL of the project)".
 	UserAgent string
@@ -72,26 +74,26 @@ type Config struct {
 	// ForbidDowngrade makes a redirect from https to http an error, KindRedirectDowngrade, in place
 	// of an anomaly.
 	ForbidDowngrade bool
-	// NoCookies leaves a redirect's Set-Cookie fields alone. Otherwise what a redirect sets is sent on in
-	// its chain, by RFC 6265, and forgotten with it: at most 50 cookies of 4 KiB, never for a public
-	// suffix. A cookie of Header goes before them in the same field.
+	// NoCookies leaves a redirect's Set-Cookie fields alone. Otherwise what a redirect sets is sent
+	// on in its chain, by RFC 6265, and forgotten with it: at most 50 cookies of 4 KiB, never for a
+	// public suffix. A cookie of Header goes before them in the same field.
 	NoCookies bool
 	// Strict turns every anomaly into its error, a downgrade too.
 	Strict bool
 
-	// Compressed asks for compressed content: gzip, deflate and zstd, and br when Brotli is set. Without
-	// it, identity is asked for, and a response that is coded has the anomaly UnaskedCoding. An
-	// Accept-Encoding in Header replaces both. Where the Config wants content, all of these codings are
-	// decoded, whatever was asked for.
+	// Compressed asks for compressed content: gzip, deflate and zstd, and br when Brotli is set.
+	// Without it, identity is asked for, and a response that is coded has the anomaly
+	// UnaskedCoding. An Accept-Encoding in Header replaces both. Where the Config wants content,
+	// all of these codings are decoded, whatever was asked for.
 	Compressed bool
 	// Brotli returns a decoder of the content coding br, which is used again when it has a method
-	// Reset(io.Reader) error. Package github.com/andybalholm/brotli has one, and imports net/http, which
-	// this package does without. With nil, br is not decoded.
+	// Reset(io.Reader) error. Package github.com/andybalholm/brotli has one, and imports net/http,
+	// which this package does without. With nil, br is not decoded.
 	Brotli func(io.Reader) io.Reader
 
 	// BodyLimit is the number of body bytes, after chunked decoding, that are read before the
-	// connection is closed; reaching it is no error. Content codings are decoded up to as many bytes.
-	// 0 means 64 KiB; negative means that no body is read.
+	// connection is closed; reaching it is no error. Content codings are decoded up to as many
+	// bytes. 0 means 64 KiB; negative means that no body is read.
 	BodyLimit int64
 	// WholeBody makes a body that is longer than BodyLimit an error, KindReceiveBodyTooLarge.
 	WholeBody bool
@@ -102,11 +104,12 @@ type Config struct {
 	// KindReceiveExpectNotFound. Without it, Expect changes no outcome.
 	FailUnexpected bool
 
-	// ResponseHeaders are the names of fields of the last response that Result.Headers is to hold, in
-	// any case.
+	// ResponseHeaders are the names of fields of the last response that Result.Headers is to hold,
+	// in any case.
 	ResponseHeaders []string
-	// Title asks for Result.Title, BodySHA256 for Result.BodySHA256, and KeepBody for Result.Body. Each
-	// is of what BodyLimit lets be read. KeepBody and Title keep that much in memory for each check.
+	// Title asks for Result.Title, BodySHA256 for Result.BodySHA256, and KeepBody for Result.Body.
+	// Each is of what BodyLimit lets be read. KeepBody and Title keep that much in memory for each
+	// check.
 	Title, BodySHA256, KeepBody bool
 
 	// Timeout is the time for one try of a check, all hops. 0 means 30 s.
@@ -114,12 +117,12 @@ type Config struct {
 	// ResolveTimeout, ConnectTimeout and TLSTimeout bound one look-up, all connection attempts of a
 	// hop, and one handshake. 0 means 5 s, 5 s, 10 s.
 	ResolveTimeout, ConnectTimeout, TLSTimeout time.Duration
-	// HeadTimeout bounds the time from the start of sending to the end of the response head. 0 means
-	// 10 s.
+	// HeadTimeout bounds the time from the start of sending to the end of the response head. 0
+	// means 10 s.
 	HeadTimeout time.Duration
 
-	// Resolver answers names. nil means one of the Engine's own, made from ResolverConfig and closed
-	// with the Engine. A Resolver that is given stays the caller's to close.
+	// Resolver answers names. nil means one of the Engine's own, made from ResolverConfig and
+	// closed with the Engine. A Resolver that is given stays the caller's to close.
 	Resolver *resolver.Resolver
 	// ResolverConfig makes the Engine's own Resolver; the zero value uses the system's resolv.conf
 	// and hosts file.
@@ -159,8 +162,8 @@ type HeaderField struct {
 	Sensitive   bool
 }
 
-// HostPort is the key of [Config.Pins]: the host name in lower case as it stands in a normalised URL
-// (A-labels, IPv6 without brackets), without a final dot, and the port.
+// HostPort is the key of [Config.Pins]: the host name in lower case as it stands in a normalised
+// URL (A-labels, IPv6 without brackets), without a final dot, and the port.
 type HostPort struct {
 	Host string
 	Port uint16
@@ -205,8 +208,8 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// refuseNegative returns an error for the first field that has to be positive, or 0, and is not, and
-// for a Bare that stands for no URL.
+// refuseNegative returns an error for the first field that has to be positive, or 0, and is not,
+// and for a Bare that stands for no URL.
 func (c *Config) refuseNegative() error {
 	for _, f := range []struct {
 		name     string

@@ -69,8 +69,8 @@ func (c *check) examine(err *Error) *Error {
 	return err
 }
 
-// keepBody has the Result point to the content. Where the limit cut a character, the rest of it would
-// make octets of what is text.
+// keepBody has the Result point to the content. Where the limit cut a character, the rest of it
+// would make octets of what is text.
 func (c *check) keepBody(content []byte, whole bool) {
 	if !whole {
 		content = wholeRunes(content)

@@ -76,8 +76,8 @@ func TestNothingExpectedIsNothingSaid(t *testing.T) {
 	}
 }
 
-// What is expected is expected of the last response alone, and says nothing about a check that failed
-// for another reason.
+// What is expected is expected of the last response alone, and says nothing about a check that
+// failed for another reason.
 func TestTheLastResponseIsToBeAsExpected(t *testing.T) {
 	pages := origin.Mux{
 		"/moved": origin.Respond(302, "moon", "Location: /"),

@@ -12,9 +12,10 @@ const (
 	callEvery = 5 * time.Millisecond
 )
 
-// crew is how many workers there are. More of them than this machine keeps up with bring no answer sooner, it has arrived and waits for
-// us, and make each dearer, for their state does not fit into the processor's caches any more. So a worker that comes late to its answer
-// goes, and while nobody is late, more are called.
+// crew is how many workers there are. More of them than this machine keeps up with bring no answer
+// sooner, it has arrived and waits for us, and make each dearer, for their state does not fit into
+// the processor's caches any more. So a worker that comes late to its answer goes, and while nobody
+// is late, more are called.
 type crew struct {
 	limit   int64
 	tooLate time.Duration

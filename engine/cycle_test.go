@@ -332,7 +332,8 @@ func TestALookUpHasALimitOfItsOwn(t *testing.T) {
 	}
 }
 
-// The time of a check may be less than that of a look-up: a dead name is known to be dead when it is over.
+// The time of a check may be less than that of a look-up: a dead name is known to be dead when it
+// is over.
 func TestALookUpThatTookAllTheTimeOfACheckIsKept(t *testing.T) {
 	dns := listenDNS(t, map[string]origin.Name{"silent.test": {Drop: -1}})
 	e := newEngine(t, Config{Timeout: 200 * time.Millisecond, ResolverConfig: resolver.Config{Servers: resolver.UDPServers(dns.Addr()), Hosts: "-"}})
@@ -402,7 +403,8 @@ func headOf(size int, lines ...string) string {
 	return begin + strings.Repeat("a", size-len(begin)-len("\r\n\r\n")) + "\r\n\r\n"
 }
 
-// Interim heads count, and the status is that of the head that was too much. The next check begins anew.
+// Interim heads count, and the status is that of the head that was too much. The next check begins
+// anew.
 func TestTheLimitOfAChainCountsEveryByteOfItsHeads(t *testing.T) {
 	const part = maxChainHeads / 5 // within the limit of one head
 	const rest = maxChainHeads - 4*part

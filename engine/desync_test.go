@@ -20,8 +20,9 @@ func answerOf(n int, extra string) string {
 
 func statusOf(n int) int { return 310 + n%90 }
 
-// misbehaviours are the ways in which a server answers URL n wrongly, always with bytes in it that read
-// like the answer for another URL. kind is what the check must come to; "" means the right answer.
+// misbehaviours are the ways in which a server answers URL n wrongly, always with bytes in it that
+// read like the answer for another URL. kind is what the check must come to; "" means the right
+// answer.
 var misbehaviours = []struct {
 	name string
 	kind Kind
@@ -95,10 +96,10 @@ func whole(rest, after string) func(*origin.Conn, *origin.Request, int) {
 	}
 }
 
-// Thousands of URLs on a few hosts that keep their connections and misbehave in every way that a row of
-// the table has. Each record must show its own URL's answer, or a failure. Once as it is, when a host that
-// was caught once gets no second chance; and once with a pool that forgives, so that the rest of what
-// guards against it stands alone.
+// Thousands of URLs on a few hosts that keep their connections and misbehave in every way that a
+// row of the table has. Each record must show its own URL's answer, or a failure. Once as it is,
+// when a host that was caught once gets no second chance; and once with a pool that forgives, so
+// that the rest of what guards against it stands alone.
 func TestNoRecordShowsTheAnswerForAnotherURL(t *testing.T) {
 	t.Run("distrustful", func(t *testing.T) { confuse(t, false) })
 	t.Run("forgiving", func(t *testing.T) { confuse(t, true) })
@@ -189,8 +190,8 @@ func confuse(t *testing.T, forgiving bool) {
 	t.Logf("%d reused, %d retried", reused, retried)
 }
 
-// What comes late on a kept connection is none of the answer to the next request, and that has no end of
-// its own: the next request is made again on a fresh connection without waiting for one.
+// What comes late on a kept connection is none of the answer to the next request, and that has no
+// end of its own: the next request is made again on a fresh connection without waiting for one.
 func TestBytesThatComeLateAreNotWaitedForByTheNextRequest(t *testing.T) {
 	srv := serve(t, func(c *origin.Conn, r *origin.Request) {
 		if r.N > 1 {

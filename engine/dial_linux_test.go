@@ -95,8 +95,8 @@ func (r *racer) dialAll() (stands byte, failed *Error) {
 	return r.hop.HostIP.As4()[3], nil
 }
 
-// RFC 8305 section 5: an address that is silent has 250 ms for itself. A timer is never early, and a
-// longer delay would never end under the limit.
+// RFC 8305 section 5: an address that is silent has 250 ms for itself. A timer is never early, and
+// a longer delay would never end under the limit.
 func TestASilentAddressHoldsUpTheNextForADelay(t *testing.T) {
 	t.Parallel()
 	srv := serve(t, origin.Respond(200, "ok"))
@@ -114,8 +114,9 @@ func TestASilentAddressHoldsUpTheNextForADelay(t *testing.T) {
 	}
 }
 
-// The first SYN is dropped, and a later one finds room: by the time that the second address is tried, the
-// first had its delay. Which SYN the round trip belongs to is not known, so there is none.
+// The first SYN is dropped, and a later one finds room: by the time that the second address is
+// tried, the first had its delay. Which SYN the round trip belongs to is not known, so there is
+// none.
 func TestASYNThatWasSentAgainIsCounted(t *testing.T) {
 	t.Parallel()
 	addr, makeRoom := fullListener(t)
@@ -146,8 +147,8 @@ func TestTheLoserOfARaceIsNotWaitedFor(t *testing.T) {
 	}
 }
 
-// The answer of one family is lost, and the address of the other is of no use: the lost one is asked
-// for again, and what it gives is dialled if policy lets it.
+// The answer of one family is lost, and the address of the other is of no use: the lost one is
+// asked for again, and what it gives is dialled if policy lets it.
 func TestAFamilyThatCameLateIsDialledToo(t *testing.T) {
 	t.Parallel()
 	srv := serve(t, origin.Respond(200, "ok"))

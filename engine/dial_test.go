@@ -82,7 +82,8 @@ func TestPinsReplaceTheLookUp(t *testing.T) {
 	}
 }
 
-// An address that DNS is not asked for is dialled only if it is of the family that is wanted, as one from DNS is.
+// An address that DNS is not asked for is dialled only if it is of the family that is wanted, as
+// one from DNS is.
 func TestFamilyBoundsPinsAndLiterals(t *testing.T) {
 	srv := serve(t, origin.Respond(200, "ok"))
 	at := srv.Addr()
@@ -115,8 +116,8 @@ func TestSourceAddressIsConnectedFrom(t *testing.T) {
 	}
 }
 
-// The phase ends with the SYN-ACK, however late we were to look; without a round trip it ends when we
-// looked, and the record says so.
+// The phase ends with the SYN-ACK, however late we were to look; without a round trip it ends when
+// we looked, and the record says so.
 func TestConnectEndsWithTheRoundTrip(t *testing.T) {
 	for _, tc := range []struct {
 		rtt    time.Duration

@@ -134,13 +134,13 @@ func basic(user string) string {
 	return "Basic " + base64.StdEncoding.EncodeToString([]byte(user))
 }
 
-// Concurrency returns the number of checks that Run keeps in flight: Config.Concurrency, or what the
-// descriptor limit allows of it.
+// Concurrency returns the number of checks that Run keeps in flight: Config.Concurrency, or what
+// the descriptor limit allows of it.
 func (e *Engine) Concurrency() int { return e.cfg.Concurrency }
 
 // Parse returns what a check of the target would begin with: a Result with URL, the normalised URL
-// that would be requested first, and Anomalies, which are InputSpace or none; or with the fault of the
-// input.
+// that would be requested first, and Anomalies, which are InputSpace or none; or with the fault of
+// the input.
 func (e *Engine) Parse(t Target) *Result {
 	r := &Result{N: t.N, Input: t.Input, Part: t.Part, Value: t.Value}
 	j := e.parse(t)
@@ -224,8 +224,8 @@ func (e *Engine) end(s *session) {
 	e.users.Done()
 }
 
-// stopping reports whether nothing further may start. ctx ends a moment before taking, which is its child: what
-// ended with it must not make room for others in between.
+// stopping reports whether nothing further may start. ctx ends a moment before taking, which is its
+// child: what ended with it must not make room for others in between.
 func (s *session) stopping() bool { return s.ctx.Err() != nil || s.taking.Err() != nil }
 
 func (e *Engine) isClosed() bool {
@@ -234,8 +234,8 @@ func (e *Engine) isClosed() bool {
 	return e.closed
 }
 
-// Close ends the Runs in progress as if their contexts had ended, waits for them and for Checks, and
-// closes the idle connections and the Engine's own resolver. A second Close does nothing.
+// Close ends the Runs in progress as if their contexts had ended, waits for them and for Checks,
+// and closes the idle connections and the Engine's own resolver. A second Close does nothing.
 func (e *Engine) Close() error {
 	e.mu.Lock()
 	if e.closed {

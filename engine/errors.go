@@ -115,7 +115,8 @@ func (k Kind) String() string {
 	return kindNames[k]
 }
 
-// IsRedirect reports whether k is a redirect error: a redirect was answered that cannot be followed.
+// IsRedirect reports whether k is a redirect error: a redirect was answered that cannot be
+// followed.
 func (k Kind) IsRedirect() bool {
 	return k >= KindRedirectMissingLocation && k <= KindRedirectBlockedPort
 }
@@ -156,8 +157,9 @@ func (k Kind) Error() string { return k.String() }
 // MarshalText gives the String.
 func (k Kind) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
 
-// Error is why a check failed. Error() is a sentence for people; Unwrap gives the cause, if any. When
-// the caller's context has ended a check, its Err and its Cause are among what errors.Is finds.
+// Error is why a check failed. Error() is a sentence for people; Unwrap gives the cause, if any.
+// When the caller's context has ended a check, its Err and its Cause are among what errors.Is
+// finds.
 type Error struct {
 	Kind  Kind
 	Phase Phase  // where the cycle ended; PhaseNone before it began

@@ -36,9 +36,9 @@ type attack struct {
 	status int
 }
 
-// costs runs many checks at once against the attack and returns how much more memory a check takes when
-// it has read all of fill than before the first byte of an answer. What the origin holds for a connection
-// is the same at both times.
+// costs runs many checks at once against the attack and returns how much more memory a check takes
+// when it has read all of fill than before the first byte of an answer. What the origin holds for a
+// connection is the same at both times.
 func (a *attack) costs(t *testing.T) int64 {
 	const checks = 32
 	var asked, filled, done sync.WaitGroup
@@ -86,8 +86,8 @@ func (a *attack) costs(t *testing.T) int64 {
 	return (after - before) / checks
 }
 
-// An answer without an end costs a check no more than the limits of DefaultHeadBytes and 64 KiB, and ends
-// with the limit that it broke.
+// An answer without an end costs a check no more than the limits of DefaultHeadBytes and 64 KiB,
+// and ends with the limit that it broke.
 func TestAnAnswerWithoutAnEndTakesBoundedMemory(t *testing.T) {
 	if raceDetector {
 		t.Skip("make test measures it without the race detector, whose own memory would count")

@@ -6,8 +6,8 @@ import (
 )
 
 // unmap returns the IPv4 address that an IPv6 address stands for, where a translator or a tunnel
-// would take the packet to it; any other address as it is. A check of policy that skipped this could
-// be led to 127.0.0.1 by ::ffff:127.0.0.1.
+// would take the packet to it; any other address as it is. A check of policy that skipped this
+// could be led to 127.0.0.1 by ::ffff:127.0.0.1.
 func unmap(a netip.Addr) netip.Addr {
 	a = a.Unmap().WithZone("")
 	if !a.Is6() {
@@ -49,8 +49,8 @@ var badPorts = []uint16{
 	4190, 5060, 5061, 6000, 6566, 6665, 6666, 6667, 6668, 6669, 6679, 6697, 10080,
 }
 
-// IsBlockedPort reports whether the Fetch standard blocks a port, since another protocol than HTTP has it.
-// No redirect is followed to such a port; an input may give one.
+// IsBlockedPort reports whether the Fetch standard blocks a port, since another protocol than HTTP
+// has it. No redirect is followed to such a port; an input may give one.
 func IsBlockedPort(port uint16) bool { return isBadPort(port) }
 
 func isBadPort(port uint16) bool {

@@ -112,8 +112,8 @@ func TestAHeadThatIsAnsweredIsTheOnlyRequest(t *testing.T) {
 	}
 }
 
-// A chain that leads nowhere for HEAD may lead somewhere for GET; one that leads to what is refused does
-// not.
+// A chain that leads nowhere for HEAD may lead somewhere for GET; one that leads to what is refused
+// does not.
 func TestAChainThatLeadsNowhereForHEADIsMadeAgainWithGET(t *testing.T) {
 	for path, kind := range map[string]Kind{"/lost": KindRedirectMissingLocation, "/loop": KindRedirectLoop, "/ftp": KindNone} {
 		to := map[string]string{"/loop": "Location: /loop", "/ftp": "Location: ftp://a.test/"}[path]
@@ -222,8 +222,9 @@ func TestRetriesAreAboutTheGetAfterHead(t *testing.T) {
 	}
 }
 
-// The GET waits for the pace of its host, and for a Retry-After, as every request does. A check that
-// waits holds no worker, and an end that comes meanwhile leaves it canceled, with what was tried.
+// The GET waits for the pace of its host, and for a Retry-After, as every request does. A check
+// that waits holds no worker, and an end that comes meanwhile leaves it canceled, with what was
+// tried.
 func TestAGetAfterHeadWaitsForItsHost(t *testing.T) {
 	for name, cfg := range map[string]Config{
 		"HostRate":    {HostRate: 1e-6}, // one request in eleven days

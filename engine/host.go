@@ -16,10 +16,10 @@ var standard = whatwg.NewParser(
 )
 
 // misreadHost puts in the place of a host that the parser would take for another one a host that it
-// refuses: brackets inside brackets, which it drops; an A-label of nothing, which it makes an empty label
-// ("example.com.xn--" would be example.com); and a number with a sign, which it takes for a part of an
-// IPv4 address ("-29" would be 255.255.255.227). No top-level domain is such a number. A host that it might
-// refuse, and the standard does not, gets a stand-in.
+// refuses: brackets inside brackets, which it drops; an A-label of nothing, which it makes an empty
+// label ("example.com.xn--" would be example.com); and a number with a sign, which it takes for a
+// part of an IPv4 address ("-29" would be 255.255.255.227). No top-level domain is such a number. A
+// host that it might refuse, and the standard does not, gets a stand-in.
 func misreadHost(_ *whatwg.Url, host string) string {
 	if strings.HasPrefix(host, "[") && strings.ContainsAny(strings.TrimSuffix(host[1:], "]"), "[]") {
 		return "["
@@ -49,8 +49,8 @@ var mapping = idna.New(idna.MapForLookup(), idna.BidiRule(), idna.VerifyDNSLengt
 	idna.CheckHyphens(false), idna.CheckJoiners(true), idna.StrictDomainName(false))
 
 // The parser is strict in names with an A-label: "_dmarc.xn--bcher-kva.example" would be none. In
-// their place it sees a stand-in, a plain name of standIn and hexadecimal digits, from which domainOf
-// makes the name again.
+// their place it sees a stand-in, a plain name of standIn and hexadecimal digits, from which
+// domainOf makes the name again.
 const (
 	standIn = "stand-in-"
 	loose   = "!\"$&'()*+,;=_`{}~" // the octets of a domain that a strict one does not have
@@ -76,7 +76,8 @@ func domainOf(host string) string {
 	return host
 }
 
-// isSigned reports whether strconv reads label, without the mark of its base, as a number with a sign.
+// isSigned reports whether strconv reads label, without the mark of its base, as a number with a
+// sign.
 func isSigned(label string) bool {
 	digits := "0123456789"
 	if rest, octal := strings.CutPrefix(label, "0"); octal {
@@ -88,8 +89,8 @@ func isSigned(label string) bool {
 	return len(label) > 1 && (label[0] == '-' || label[0] == '+') && strings.Trim(label[1:], digits) == ""
 }
 
-// readable reports whether the parser reads a host that it wrote: it makes A-labels of some names, such
-// as "aℵ", that it then refuses, and nothing could be resolved against a URL with one.
+// readable reports whether the parser reads a host that it wrote: it makes A-labels of some names,
+// such as "aℵ", that it then refuses, and nothing could be resolved against a URL with one.
 func readable(host string) bool {
 	if !strings.Contains(host, "xn--") {
 		return true

@@ -81,7 +81,8 @@ func (v *inputVector) tells(text string) bool {
 	return strings.Contains(text, "secret") && strings.Contains(string(v.In), "secret")
 }
 
-// plainSentence holds what makes an error safe to print: some words, and of foreign text only ASCII.
+// plainSentence holds what makes an error safe to print: some words, and of foreign text only
+// ASCII.
 func plainSentence(t testing.TB, err *Error) {
 	t.Helper()
 	text := strings.ReplaceAll(err.Text, "…", "") // where it was cut
@@ -95,8 +96,8 @@ func hasControl(s string) bool {
 	return strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r >= 0x7f && r <= 0x9f })
 }
 
-// tap is an engine of which every name and address leads to one origin, and what came there. A check
-// is made by next, then probe; the origin must not be asked in between.
+// tap is an engine of which every name and address leads to one origin, and what came there. A
+// check is made by next, then probe; the origin must not be asked in between.
 type tap struct {
 	*Engine
 	plain, secure *origin.Server
@@ -194,8 +195,8 @@ func requestTo(url, user string) string {
 		"Connection: close\r\n\r\n"
 }
 
-// onTheWire holds what every request must be, whatever it was made from: lines of printable ASCII, as
-// many as there are fields, and nothing behind them.
+// onTheWire holds what every request must be, whatever it was made from: lines of printable ASCII,
+// as many as there are fields, and nothing behind them.
 func onTheWire(t *testing.T, name string, raw []byte, credentials bool) {
 	t.Helper()
 	lines := strings.Split(string(raw), "\r\n")
@@ -267,8 +268,8 @@ func (v *inputVector) checkRequest(t *testing.T, seen []*origin.Request, r *Resu
 	}
 }
 
-// checkRecord: the line is in the record as it was read, an octet that is no UTF-8 as the replacement
-// character, and its password nowhere else.
+// checkRecord: the line is in the record as it was read, an octet that is no UTF-8 as the
+// replacement character, and its password nowhere else.
 func (v *inputVector) checkRecord(t *testing.T, r *Result) {
 	t.Helper()
 	text := r.AppendJSON(nil, RecordOptions{Hops: true})

@@ -257,8 +257,8 @@ func (l *lanes) takeFrom(ln *lane, jobs *queue[job]) (job, bool) {
 	return j, true
 }
 
-// unblock lets add go on when half of the backlog is gone: waking it for each job would cost a switch
-// of goroutines a job.
+// unblock lets add go on when half of the backlog is gone: waking it for each job would cost a
+// switch of goroutines a job.
 func (l *lanes) unblock() {
 	if l.blocked && l.queued < l.rules.window && l.backlog <= l.rules.most/2 {
 		l.blocked = false

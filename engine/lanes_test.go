@@ -310,8 +310,8 @@ func TestWithoutALimitJobsStartInTheOrderOfTheInputs(t *testing.T) {
 	}
 }
 
-// Jobs that had a place when they came, and lost it to a redirect, wait for their host and no longer for
-// a worker: they do not keep others out.
+// Jobs that had a place when they came, and lost it to a redirect, wait for their host and no
+// longer for a worker: they do not keep others out.
 func TestJobsThatLostTheirPlaceHoldUpNoOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newTestLanes(t, laneRules{limit: 1, window: 10, most: 2})

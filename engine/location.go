@@ -78,8 +78,8 @@ func (l *location) resolve(ref string) (location, error) {
 	return fromWHATWG(u)
 }
 
-// withoutURL keeps of the parser's error its reason. The error itself quotes the URL, with the password
-// in it.
+// withoutURL keeps of the parser's error its reason. The error itself quotes the URL, with the
+// password in it.
 func withoutURL(err error) error {
 	var refused *whatwgerrors.ValidationError
 	if errors.As(err, &refused) {
@@ -101,15 +101,15 @@ func (l *location) resolvePlain(ref string) (location, bool) {
 }
 
 // The full parser takes time in the square of the length of userinfo and host, and in the number of
-// segments times the length of the path. These bounds keep the worst answer at a few milliseconds. A name
-// of 253 octets is far shorter, however it is escaped.
+// segments times the length of the path. These bounds keep the worst answer at a few milliseconds.
+// A name of 253 octets is far shorter, however it is escaped.
 const (
 	maxAuthority = 4 << 10 // bytes, escaped
 	maxSegments  = 1000    // of reference and base together, at any time while dot segments are removed
 )
 
-// tooMuch says why the full parser does not get to see a reference: it is none of ours, or would take it
-// too long.
+// tooMuch says why the full parser does not get to see a reference: it is none of ours, or would
+// take it too long.
 func tooMuch(base, ref string) error {
 	switch {
 	case otherScheme(trimInput(ref)):
@@ -131,8 +131,8 @@ func otherScheme(ref string) bool {
 	return i > 0 && i < len(ref) && ref[i] == ':' && !strings.EqualFold(ref[:i], "http") && !strings.EqualFold(ref[:i], "https")
 }
 
-// hasAuthorityOrRoot reports whether ref, trimmed, says where it begins: "//a", "/a" or "http://a", not
-// "a", "?a" or "http:a".
+// hasAuthorityOrRoot reports whether ref, trimmed, says where it begins: "//a", "/a" or "http://a",
+// not "a", "?a" or "http:a".
 func hasAuthorityOrRoot(ref string) bool {
 	if hasScheme(ref) {
 		ref = ref[strings.IndexByte(ref, ':')+1:]
@@ -232,8 +232,8 @@ func fromWHATWG(u *whatwg.Url) (location, error) {
 	if len(loc.authority) > maxAuthority { // A-labels can be longer than what they stand for
 		return location{}, errAuthority
 	}
-	// Not Pathname, Search and Hash: they hide the "?" of an empty query, which is sent, and the "#" of
-	// an empty fragment, which a Location then does not inherit.
+	// Not Pathname, Search and Hash: they hide the "?" of an empty query, which is sent, and the
+	// "#" of an empty fragment, which a Location then does not inherit.
 	whole := u.Href(false)
 	href, _, _ := strings.Cut(whole, "#")
 	authority := href[len(loc.scheme)+len("://"):]

@@ -7,9 +7,9 @@ import (
 	whatwg "github.com/nlnwa/whatwg-url/url"
 )
 
-// slowLocation is the reference: the URL standard's parser for every input, and each field read from
-// what that parser says. base is "" for none. ok is false where the standard fails, and for ports that
-// nothing can be sent to.
+// slowLocation is the reference: the URL standard's parser for every input, and each field read
+// from what that parser says. base is "" for none. ok is false where the standard fails, and for
+// ports that nothing can be sent to.
 func slowLocation(base, ref string) (loc location, ok bool) {
 	ref = escapeHigh(ref)
 	u, err := whatwg.Parse(ref)

@@ -57,8 +57,8 @@ var misread = regexp.MustCompile(`(?i)\[.*[][].*\]|xn--|` + sign + `\pN|[x\x{ff5
 
 const sign = `[-+\x{207a}\x{207b}\x{208a}\x{208b}\x{fe62}\x{fe63}\x{ff0b}\x{ff0d}]`
 
-// asTheStandard compares what parseLocation gives without a base, and resolve with one, with the reference,
-// whichever of their ways they take.
+// asTheStandard compares what parseLocation gives without a base, and resolve with one, with the
+// reference, whichever of their ways they take.
 func asTheStandard(t testing.TB, base *location, ref string) {
 	t.Helper()
 	from := ""
@@ -91,8 +91,8 @@ func asTheStandard(t testing.TB, base *location, ref string) {
 	}
 }
 
-// isLoose reports whether the reference refuses a host because it is strict in names with an A-label. The
-// standard is not.
+// isLoose reports whether the reference refuses a host because it is strict in names with an
+// A-label. The standard is not.
 func isLoose(host string) bool {
 	strict := idna.New(idna.MapForLookup(), idna.BidiRule(), idna.VerifyDNSLength(false), idna.CheckHyphens(false),
 		idna.CheckJoiners(true), idna.StrictDomainName(true))
@@ -109,12 +109,13 @@ type locationVector struct {
 	URL   vectors.Octets // normalised, with the fragment; "" where Fails says why there is none
 	Fails string         // a key of refusals
 	Plain *bool          // whether the fast path takes it; nil for either
-	// Wire is what becomes of In as the value of a field line, where that is not the same: a kind, or the
-	// URL of the next request.
+	// Wire is what becomes of In as the value of a field line, where that is not the same: a kind,
+	// or the URL of the next request.
 	Wire string
 }
 
-// refusals are the errors that the vectors name. nil stands for whatever the standard's parser says.
+// refusals are the errors that the vectors name. nil stands for whatever the standard's parser
+// says.
 var refusals = map[string]error{
 	"bad_location": nil, "host": errHost, "authority": errAuthority, "port0": errPort0, "scheme": errScheme,
 }
@@ -438,8 +439,8 @@ func TestDotSegmentsTakeLinearSpace(t *testing.T) {
 	}
 }
 
-// The full parser copies what it has for each segment, and for each character of userinfo and host. What
-// is allocated stands for its time, which a shared machine's clock would not tell.
+// The full parser copies what it has for each segment, and for each character of userinfo and host.
+// What is allocated stands for its time, which a shared machine's clock would not tell.
 func TestNoReferenceTakesLong(t *testing.T) {
 	many := func(unit string, size int) string { return strings.Repeat(unit, size/len(unit)) }
 	long := mustLocation(t, "http://base.test/"+many("b/", maxTarget))

@@ -13,7 +13,8 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	// The pool that package ants makes at its init, and that nobody uses here, keeps two goroutines.
+	// The pool that package ants makes at its init, and that nobody uses here, keeps two
+	// goroutines.
 	ants.Release()
 	goleak.VerifyTestMain(m)
 }

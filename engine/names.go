@@ -18,7 +18,8 @@ type NameResult struct {
 	Input string
 	Value any // of the Target
 	Start time.Time
-	// Answer holds what is known, after a failure too. Its slices are shared with the resolver's cache.
+	// Answer holds what is known, after a failure too. Its slices are shared with the resolver's
+	// cache.
 	resolver.Answer
 	Took   time.Duration // from the asking to the answer that decided, or to the failure
 	Total  time.Duration // until we had seen it; what is over Took is our own lateness
@@ -44,12 +45,14 @@ type nameRun struct {
 	panicked *fallen
 }
 
-// RunNames looks the host of every target up and calls emit once for each, in the order in which the look-ups end. A target is a name, or
-// any input that Run takes, of which the host counts. Concurrency bounds the look-ups in flight of each call, of which there are fewer while this
+// RunNames looks the host of every target up and calls emit once for each, in the order in which
+// the look-ups end. A target is a name, or any input that Run takes, of which the host counts.
+// Concurrency bounds the look-ups in flight of each call, of which there are fewer while this
 // machine does not keep up with the answers; HostConcurrency and Rate have no part in it.
 //
-// Everything else is as [Engine.Run] has it: when the sequence is asked, what ends the run, and that emit is called from several goroutines
-// at once with a NameResult that is valid until it returns. The error is ErrClosed after Close, that of ctx, or nil.
+// Everything else is as [Engine.Run] has it: when the sequence is asked, what ends the run, and
+// that emit is called from several goroutines at once with a NameResult that is valid until it
+// returns. The error is ErrClosed after Close, that of ctx, or nil.
 func (e *Engine) RunNames(ctx context.Context, targets iter.Seq[Target], emit func(*NameResult)) error {
 	r := &nameRun{engine: e, emit: emit, ended: make(chan struct{})}
 	r.crew.limit, r.crew.tooLate = int64(e.names), e.tooLate
@@ -93,7 +96,8 @@ func (r *nameRun) staff(workers *sync.WaitGroup) {
 	}
 }
 
-// take returns the next target. A worker that has the next one waits in the sequence for all others.
+// take returns the next target. A worker that has the next one waits in the sequence for all
+// others.
 func (r *nameRun) take() (t Target, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -107,7 +111,8 @@ func (r *nameRun) take() (t Target, ok bool) {
 	return t, ok
 }
 
-// guard runs f. A panic, of the sequence's or of emit's, ends the run, and goes on when everyone has come to an end.
+// guard runs f. A panic, of the sequence's or of emit's, ends the run, and goes on when everyone
+// has come to an end.
 func (r *nameRun) guard(f func()) {
 	defer func() {
 		if v := recover(); v != nil {
@@ -142,7 +147,8 @@ func (r *nameRun) one(res *NameResult, t Target) {
 	r.emit(res)
 }
 
-// lookUp fills in the result. What this machine was short of is waited for, as long as a check may take, and is no time of the look-up.
+// lookUp fills in the result. What this machine was short of is waited for, as long as a check may
+// take, and is no time of the look-up.
 func (r *nameRun) lookUp(res *NameResult, t Target) {
 	e := r.engine
 	*res = NameResult{N: t.N, Input: t.Input, Value: t.Value, Start: time.Now()}
@@ -182,7 +188,8 @@ func (r *nameRun) lookUp(res *NameResult, t Target) {
 	res.Took = min(res.Took, res.Total)
 }
 
-// nameOf returns the name that an input asks for: the input itself where it looks like a name, the host of what it means otherwise.
+// nameOf returns the name that an input asks for: the input itself where it looks like a name, the
+// host of what it means otherwise.
 func nameOf(input string) (string, *Error) {
 	if isPlainName(input) {
 		return input, nil
@@ -204,7 +211,8 @@ func nameOf(input string) (string, *Error) {
 
 // isPlainName reports whether s can be nothing but a name.
 //
-// What ends in a number may be an address in another form (127.1, 0x7f000001), which the URL rules know.
+// What ends in a number may be an address in another form (127.1, 0x7f000001), which the URL rules
+// know.
 func isPlainName(s string) bool {
 	last := strings.TrimSuffix(s, ".")
 	last = last[strings.LastIndexByte(last, '.')+1:]
@@ -236,8 +244,9 @@ func sleep(ctx context.Context, d time.Duration) bool {
 // MarshalJSON gives the record of AppendJSON.
 func (r *NameResult) MarshalJSON() ([]byte, error) { return r.AppendJSON(nil), nil }
 
-// AppendJSON appends the record of r to dst, one JSON object without a line feed, and returns the extended slice. No octet of it is a
-// control character. Keys that do not apply are absent; README.md lists them all.
+// AppendJSON appends the record of r to dst, one JSON object without a line feed, and returns the
+// extended slice. No octet of it is a control character. Keys that do not apply are absent;
+// README.md lists them all.
 func (r *NameResult) AppendJSON(dst []byte) []byte {
 	w := record{append(dst, '{')}
 	w.int("n", r.N)

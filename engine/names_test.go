@@ -225,7 +225,8 @@ func TestAPanicOfTheNamesReachesTheCaller(t *testing.T) {
 	}
 }
 
-// A shortage of this machine is waited for, and never blamed on a name. It does not pass here: no socket has this source address.
+// A shortage of this machine is waited for, and never blamed on a name. It does not pass here: no
+// socket has this source address.
 func TestAShortageIsNoAnswerAboutAName(t *testing.T) {
 	var r NameResult
 	var err error

@@ -16,8 +16,8 @@ import (
 	"github.com/sondeprobe/sonde/wire"
 )
 
-// This file is the one place where the errors of sockets, TLS, wire and resolver become kinds of the
-// closed list, and sentences.
+// This file is the one place where the errors of sockets, TLS, wire and resolver become kinds of
+// the closed list, and sentences.
 
 // localKind maps this machine's own shortages; KindNone for anything else.
 func localKind(class sock.Class) Kind {
@@ -61,9 +61,9 @@ func sendKind(err error) Kind { return sessionKind(err, KindSendTimeout, KindSen
 
 func receiveKind(err error) Kind { return sessionKind(err, KindReceiveTimeout, KindReceiveReset) }
 
-// sessionKind picks the kind of an error on a connection that may carry TLS. A server of TLS 1.3 can
-// refuse the client after the client's own handshake has ended: by an alert, which crypto/tls wraps in
-// a net.OpError that names no network, as those of sockets do.
+// sessionKind picks the kind of an error on a connection that may carry TLS. A server of TLS 1.3
+// can refuse the client after the client's own handshake has ended: by an alert, which crypto/tls
+// wraps in a net.OpError that names no network, as those of sockets do.
 func sessionKind(err error, timeout, reset Kind) Kind {
 	var alert tls.AlertError
 	var record tls.RecordHeaderError
@@ -235,7 +235,8 @@ func tlsText(kind Kind, host string, err error) string {
 	return localText(kind, err)
 }
 
-// reason is what package x509 says of a certificate, without the names of the packages it came through.
+// reason is what package x509 says of a certificate, without the names of the packages it came
+// through.
 func reason(err error) string {
 	var refused *tls.CertificateVerificationError
 	if errors.As(err, &refused) {

@@ -73,8 +73,8 @@ func notReached() Timings {
 // Reached reports whether the cycle came to phase p.
 func (t *Timings) Reached(p Phase) bool { return p < NumPhases && t.Phases[p] >= 0 }
 
-// String returns the phases that were reached, Lag and Total, as in "connect 1.2ms, wait 20ms, lag 15µs,
-// total 21.215ms".
+// String returns the phases that were reached, Lag and Total, as in "connect 1.2ms, wait 20ms, lag
+// 15µs, total 21.215ms".
 func (t *Timings) String() string {
 	var b strings.Builder
 	for p, d := range t.Phases {

@@ -58,8 +58,9 @@ type pool struct {
 	sweep  *time.Timer // armed while anything is idle
 	closed bool
 
-	// distrusted are the origins that sent more than they were asked for. Nothing tells what such a peer
-	// sends late from the answer to the next request, so there is no next one on its connections.
+	// distrusted are the origins that sent more than they were asked for. Nothing tells what such a
+	// peer sends late from the answer to the next request, so there is no next one on its
+	// connections.
 	distrusted map[poolKey]struct{}
 }
 

@@ -32,7 +32,8 @@ func (c *check) send() *Error {
 		// The URL parser lets nothing through that the wire refuses; a pinned Host field might.
 		return c.fail(KindInputInvalidURL, PhaseSend, err, "cannot be sent: %v", err)
 	}
-	// One deadline for sending and for the head: the request is small and the kernel takes it at once.
+	// One deadline for sending and for the head: the request is small and the kernel takes it at
+	// once.
 	if !c.arm(c.conn.Conn, c.within(c.engine.cfg.HeadTimeout)) {
 		return canceled(c.ctx)
 	}
@@ -128,16 +129,16 @@ func (c *check) read() error {
 	return nil
 }
 
-// isGarbage reports whether k says that an answer does not begin as one. On a reused connection that is
-// the rest of an earlier answer, more likely than what this target has to say.
+// isGarbage reports whether k says that an answer does not begin as one. On a reused connection
+// that is the rest of an earlier answer, more likely than what this target has to say.
 func isGarbage(k Kind) bool {
 	return k == KindReceiveNotHTTP || k == KindReceiveHTTP09 || k == KindReceiveStatusLine
 }
 
 // unasked is the end of a reused connection on which more came than the one answer: its first bytes
 // had arrived before the request was sent or are none of an answer, or others follow the response.
-// Which of them answers this request cannot be told, so none does: the check is made again on a fresh
-// connection.
+// Which of them answers this request cannot be told, so none does: the check is made again on a
+// fresh connection.
 func (c *check) unasked() *Error {
 	c.engine.pool.distrust(c.conn.key)
 	err := c.fail(KindReceiveNotHTTP, PhaseWait, nil, "the connection brought bytes that answer no request")
@@ -225,8 +226,8 @@ func (c *check) keepCodings() {
 	}
 }
 
-// keepHeaders copies the fields that the Config names. Where a Location leads is shown as everywhere:
-// without credentials.
+// keepHeaders copies the fields that the Config names. Where a Location leads is shown as
+// everywhere: without credentials.
 func (c *check) keepHeaders() {
 	c.res.Headers = nil
 	for _, name := range c.engine.wanted {
@@ -253,7 +254,8 @@ func shownField(f wire.Field) string {
 	return cutText(redactURLs(text))
 }
 
-// value returns the first field of that name, cut to maxFieldText, as a string of its own; "" for none.
+// value returns the first field of that name, cut to maxFieldText, as a string of its own; "" for
+// none.
 func (c *check) value(name string) string {
 	f, _ := c.head.LookField(name)
 	return textOf(f)
@@ -313,8 +315,8 @@ func (c *check) broken(err error) *Error {
 	return c.fail(wireKind(err), PhaseReceive, err, "%s", c.wireText(err))
 }
 
-// beginsHead reports whether a status line begins in, which may be behind the one empty line that is
-// tolerated there.
+// beginsHead reports whether a status line begins in, which may be behind the one empty line that
+// is tolerated there.
 func beginsHead(in []byte) bool {
 	if rest, empty := bytes.CutPrefix(in, []byte("\r\n")); empty {
 		in = rest
@@ -342,8 +344,9 @@ func isEOF(err error) bool {
 	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 }
 
-// release puts the connection back to the pool when the next request on it would be safe. Otherwise it
-// is spent: closing it takes longer than all our processing, and waits until the outcome is decided.
+// release puts the connection back to the pool when the next request on it would be safe. Otherwise
+// it is spent: closing it takes longer than all our processing, and waits until the outcome is
+// decided.
 func (c *check) release(err *Error) {
 	c.disarm()
 	conn := c.conn
@@ -351,7 +354,8 @@ func (c *check) release(err *Error) {
 	switch {
 	case conn == nil:
 	case conn.tls != nil && c.unstamped:
-		// What TLS has read ahead is in no socket's queue: only the stamps would tell that it is old.
+		// What TLS has read ahead is in no socket's queue: only the stamps would tell that it is
+		// old.
 		c.spent = append(c.spent, conn)
 	case err == nil && c.body.reusable && c.hop.Anomalies&^UnaskedCoding == 0 && c.engine.cfg.MaxIdle > 0:
 		c.engine.pool.put(conn)

@@ -435,10 +435,11 @@ func (w *record) rcode(code int) {
 	w.b = append(w.b, '"')
 }
 
-// AppendString appends s to dst as a JSON string, as it stands in a record, and returns the extended
-// slice. Every control character (C0, DEL, C1) is escaped, the two line separators that JavaScript
-// once took for line ends, and characters that cannot be seen, such as those that turn a text around:
-// a record may be read on a terminal. Each octet that is no UTF-8 becomes the replacement character.
+// AppendString appends s to dst as a JSON string, as it stands in a record, and returns the
+// extended slice. Every control character (C0, DEL, C1) is escaped, the two line separators that
+// JavaScript once took for line ends, and characters that cannot be seen, such as those that turn a
+// text around: a record may be read on a terminal. Each octet that is no UTF-8 becomes the
+// replacement character.
 func AppendString[T string | []byte](dst []byte, s T) []byte {
 	dst = append(dst, '"')
 	start := 0
@@ -465,8 +466,8 @@ func AppendString[T string | []byte](dst []byte, s T) []byte {
 	return append(dst, '"')
 }
 
-// misleads reports whether r cannot be seen and may change how the text around it reads: format characters,
-// the bidirectional marks among them, and the two separators.
+// misleads reports whether r cannot be seen and may change how the text around it reads: format
+// characters, the bidirectional marks among them, and the two separators.
 func misleads(r rune) bool { return unicode.In(r, unicode.Cf, unicode.Zl, unicode.Zp) }
 
 func appendEscape(dst []byte, r rune) []byte {

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// maxLocation is the longest Location that is resolved, in bytes; maxTarget is the longest path and query
-// that may come of it: as long when every octet is escaped, but not the sum of a chain's.
+// maxLocation is the longest Location that is resolved, in bytes; maxTarget is the longest path and
+// query that may come of it: as long when every octet is escaped, but not the sum of a chain's.
 const (
 	maxLocation = 8 << 10
 	maxTarget   = 3 * maxLocation
@@ -23,8 +23,8 @@ var (
 	errUnresolvable = errors.New("no URL")
 )
 
-// keepLocation copies the Location fields of the head before the body takes its buffer. Of one that is
-// too long it keeps the start, for the record: it may be as long as a head.
+// keepLocation copies the Location fields of the head before the body takes its buffer. Of one that
+// is too long it keeps the start, for the record: it may be as long as a head.
 func (c *check) keepLocation() {
 	c.location, c.locationErr = "", errNoLocation
 	for f := range c.head.All("location") {
@@ -110,8 +110,8 @@ func (c *check) redirect() (more bool, failed *Error) {
 	return true, nil
 }
 
-// withoutCut hides the authority of a Location that was cut within it: what is gone may be the "@" that
-// tells credentials.
+// withoutCut hides the authority of a Location that was cut within it: what is gone may be the "@"
+// that tells credentials.
 func withoutCut(location string, err error) string {
 	scheme, rest, hasAuthority := strings.Cut(location, "//")
 	if err == errTooLong && hasAuthority && !strings.ContainsAny(rest, `/?#\`) {
@@ -139,8 +139,8 @@ func through(others []sentRequest) string {
 	return b.String()
 }
 
-// resolveLocation resolves the Location against the URL of the request, and notes it for the record.
-// Userinfo in it is never used, and shown nowhere.
+// resolveLocation resolves the Location against the URL of the request, and notes it for the
+// record. Userinfo in it is never used, and shown nowhere.
 func (c *check) resolveLocation() (location, error) {
 	if c.locationErr != nil {
 		return location{}, c.locationErr

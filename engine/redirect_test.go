@@ -369,7 +369,8 @@ func TestContentFieldsDoNotComeBack(t *testing.T) {
 	}
 }
 
-// What a redirect takes from a request, no later one gives back, not even one that keeps the method.
+// What a redirect takes from a request, no later one gives back, not even one that keeps the
+// method.
 func TestWhatARedirectTookNoOtherGivesBack(t *testing.T) {
 	s := newSite(t, Config{Method: "POST", Header: []HeaderField{
 		{Name: "Content-Type", Value: "a/b"}, {Name: "Cookie", Value: "c"}, {Name: "Host", Value: "front.test"},
@@ -397,7 +398,8 @@ func TestWhatARedirectTookNoOtherGivesBack(t *testing.T) {
 	}
 }
 
-// See Other, at the same URL: the answer to a form that was posted. The method makes the difference.
+// See Other, at the same URL: the answer to a form that was posted. The method makes the
+// difference.
 func TestAnotherMethodAtTheSameURLIsNoLoop(t *testing.T) {
 	s := newSite(t, Config{Method: "POST"}, origin.Mux{"/": func(c *origin.Conn, r *origin.Request) {
 		if r.Method == "POST" {
@@ -454,8 +456,8 @@ func TestOnlyTheAddressesThatMayBeDialledAre(t *testing.T) {
 	}
 }
 
-// What the record shows of a response is of one response: nothing of a redirect stands beside the status
-// of the broken answer that it led to.
+// What the record shows of a response is of one response: nothing of a redirect stands beside the
+// status of the broken answer that it led to.
 func TestABrokenAnswerHasNothingOfTheRedirectBefore(t *testing.T) {
 	pages := origin.Mux{
 		"/a":    raw("302 x", "Location: /b", "Content-Type: text/html", "Server: first"),

@@ -15,8 +15,8 @@ type request struct {
 	cookie  uint64 // the digest of the Cookie field
 }
 
-// sentRequest is what makes a loop when it comes again. A hostile chain has a Cookie field of 200 KiB for
-// each hop: of that the digest is kept.
+// sentRequest is what makes a loop when it comes again. A hostile chain has a Cookie field of 200
+// KiB for each hop: of that the digest is kept.
 type sentRequest struct {
 	method, url string
 	cookie      uint64
@@ -58,7 +58,8 @@ func (c *check) fields() (host string, lines []wire.RequestField) {
 	return host, lines
 }
 
-// isContent reports whether a field describes a body, which is no longer sent (RFC 9110 section 15.4).
+// isContent reports whether a field describes a body, which is no longer sent (RFC 9110 section
+// 15.4).
 func isContent(name string) bool { return len(name) >= 8 && strings.EqualFold(name[:8], "content-") }
 
 // without returns a copy of the lines that drop does not name.

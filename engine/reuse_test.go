@@ -90,8 +90,8 @@ func TestBytesThatCameBeforeTheRequestAnswerNothing(t *testing.T) {
 	}
 }
 
-// So it is with the rest of an answer that comes when the next request is under way: the body that a
-// server sends to a HEAD, or octets behind the length that it gave.
+// So it is with the rest of an answer that comes when the next request is under way: the body that
+// a server sends to a HEAD, or octets behind the length that it gave.
 func TestTheRestOfAnEarlierAnswerIsNoAnswer(t *testing.T) {
 	for _, rest := range []string{"hello", "EXTRA", "\x00\x01", "\r\n\r\n"} {
 		srv := serve(t, func(c *origin.Conn, r *origin.Request) {
@@ -194,7 +194,8 @@ func TestTheSecondTryIsNeverOnAKeptConnection(t *testing.T) {
 	}
 }
 
-// A peer that has begun to answer, or that only takes its time, has the request: it is not sent twice.
+// A peer that has begun to answer, or that only takes its time, has the request: it is not sent
+// twice.
 func TestARequestThatMayHaveArrivedIsNotSentAgain(t *testing.T) {
 	for _, tc := range []struct {
 		name   string

@@ -15,8 +15,8 @@ import (
 // others go on: it bounds the memory of a list that is sorted by host.
 const laneWindow = 16 << 10
 
-// run is one call of Run: its workers, its lanes, and the states of the checks, which are used again
-// and again.
+// run is one call of Run: its workers, its lanes, and the states of the checks, which are used
+// again and again.
 type run struct {
 	session
 	engine *Engine
@@ -44,8 +44,8 @@ func (f *fallen) goOn() {
 	}
 }
 
-// job is what waits for a worker: a target with its URL already parsed, for the host is its lane, or a
-// check to go on with.
+// job is what waits for a worker: a target with its URL already parsed, for the host is its lane,
+// or a check to go on with.
 type job struct {
 	n     int64 // of the Target, as what follows
 	input string
@@ -69,8 +69,8 @@ type job struct {
 }
 
 // Run checks every target and calls emit once for each, in the order in which the checks end. It
-// takes a target from the sequence only when it has room for it, so the sequence may block and may be
-// endless. It returns when the sequence has ended and every check with it.
+// takes a target from the sequence only when it has room for it, so the sequence may block and may
+// be endless. It returns when the sequence has ended and every check with it.
 //
 // emit is called from several goroutines at once. The Result, with everything that it points to, is
 // valid until emit returns; see [Result.Clone]. An emit that blocks holds up its worker, and so at
@@ -80,8 +80,8 @@ type job struct {
 // context's error; so does every target that was taken and not started. [Engine.Drain] ends a Run
 // gently. Both take effect at the next target: a sequence that blocks must watch for them itself.
 //
-// The error is ErrClosed after Close, that of ctx, or nil; what happens to a target is never an error
-// of Run. A panic of emit, Guard or DialAddr ends the Run and goes on in Run's caller.
+// The error is ErrClosed after Close, that of ctx, or nil; what happens to a target is never an
+// error of Run. A panic of emit, Guard or DialAddr ends the Run and goes on in Run's caller.
 func (e *Engine) Run(ctx context.Context, targets iter.Seq[Target], emit func(*Result)) error {
 	r := &run{engine: e, emit: emit}
 	if !e.begin(&r.session, ctx) {

@@ -45,9 +45,9 @@ func offsets(in string) (at []int) {
 	return at
 }
 
-// Every vector over a real socket, byte by byte and cut in two at every offset (under the race detector
-// at one in eight). The origin sends a piece only when the one before was taken from the kernel, so that
-// none of them arrive together.
+// Every vector over a real socket, byte by byte and cut in two at every offset (under the race
+// detector at one in eight). The origin sends a piece only when the one before was taken from the
+// kernel, so that none of them arrive together.
 func TestEachAnswerHasItsOutcomeHoweverItIsCut(t *testing.T) {
 	for n, v := range vectors.Responses(t) {
 		if v.In == "" {

@@ -9,8 +9,8 @@ import (
 	"github.com/sondeprobe/sonde/bench/origin"
 )
 
-// answeredBeforeRead makes a check whose answer lies in the socket, unread. arrived is a moment when it
-// was there already.
+// answeredBeforeRead makes a check whose answer lies in the socket, unread. arrived is a moment
+// when it was there already.
 func answeredBeforeRead(t *testing.T) (c *check, arrived time.Duration) {
 	t.Helper()
 	conn, far := newIdlePeer(t).conn(keyA)
@@ -63,8 +63,8 @@ func TestWhatArrivesAfterTheDeadlineIsTooLate(t *testing.T) {
 	}
 }
 
-// A stamp before the request means a clock that was stepped, on a fresh connection; on a kept one, bytes
-// that answer nothing.
+// A stamp before the request means a clock that was stepped, on a fresh connection; on a kept one,
+// bytes that answer nothing.
 func TestAStampBeforeTheRequestIsNoStamp(t *testing.T) {
 	c, arrived := answeredBeforeRead(t)
 	c.clock.sentAt = time.Hour
@@ -89,8 +89,8 @@ func (h hooked) Err() error {
 	return h.Context.Err()
 }
 
-// The pool looked, and the connection was quiet; what arrives from then until the request is sent answers
-// nothing either. The context is asked in between.
+// The pool looked, and the connection was quiet; what arrives from then until the request is sent
+// answers nothing either. The context is asked in between.
 func TestBytesThatCameBehindThePoolsBackAnswerNothing(t *testing.T) {
 	plant := make(chan struct{})
 	defer close(plant)

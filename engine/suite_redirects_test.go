@@ -18,8 +18,8 @@ import (
 
 // This file is long because the lists of differences stand with the tests that hold them.
 
-// listed is where the product decides otherwise than the public suite: what it gives, line by line as a
-// [difference] shows it, and the rule that decides.
+// listed is where the product decides otherwise than the public suite: what it gives, line by line
+// as a [difference] shows it, and the rule that decides.
 type listed struct {
 	gives []string
 	why   string
@@ -382,8 +382,8 @@ func (c *redirectCase) wantOutcome() string {
 
 var locationFragment = regexp.MustCompile(`(?mi)^Location: *[^#\r]*(#.*)?\r$`)
 
-// wantFragment is what the final URL has and the source leaves out: the fragment of the input, until a
-// Location brings its own.
+// wantFragment is what the final URL has and the source leaves out: the fragment of the input,
+// until a Location brings its own.
 func (c *redirectCase) wantFragment() string {
 	fragment := ""
 	if i := strings.IndexByte(c.Start, '#'); i >= 0 {

@@ -14,24 +14,24 @@ type Target struct {
 	// N is the ordinal of the input, from 1; it is handed through to the Result.
 	N int64
 	// Input is a URL, or a bare host, host:port or host/path, of which [Config.Bare] says what it
-	// stands for: http, when nothing else is asked for, and https when the port is 443. It is handed through to the
-	// Result as it is.
+	// stands for: http, when nothing else is asked for, and https when the port is 443. It is
+	// handed through to the Result as it is.
 	Input string
-	// Part says which of the URLs that Input stands for is checked, from 1 to [Bare.Parts]; 0 means the
-	// first. It is handed through to the Result.
+	// Part says which of the URLs that Input stands for is checked, from 1 to [Bare.Parts]; 0 means
+	// the first. It is handed through to the Result.
 	Part int
 
 	// What follows means the Config's where it is zero.
 
 	// Method is that of the first request.
 	Method string
-	// Header is sent in the place of the Config's; an empty one that is not nil has no field. What is
-	// said of [Config.Header] holds.
+	// Header is sent in the place of the Config's; an empty one that is not nil has no field. What
+	// is said of [Config.Header] holds.
 	Header []HeaderField
-	// Body is the content of the request, with a Content-Length; an empty one that is not nil is said
-	// to be of no bytes. It must not change until the check has ended. A redirect of 307 or 308 has it
-	// sent again, also to another origin; 301, 302 and 303 drop it together with the method. It is
-	// copied for each request that is under way, and HeadTimeout covers its sending.
+	// Body is the content of the request, with a Content-Length; an empty one that is not nil is
+	// said to be of no bytes. It must not change until the check has ended. A redirect of 307 or
+	// 308 has it sent again, also to another origin; 301, 302 and 303 drop it together with the
+	// method. It is copied for each request that is under way, and HeadTimeout covers its sending.
 	Body []byte
 	// Expect is what the body of the last response should hold.
 	Expect Expect
@@ -40,8 +40,8 @@ type Target struct {
 	// NoFollow takes a redirect as the final answer.
 	NoFollow bool
 
-	// Value is the caller's own, of any kind. It is handed through to the Result untouched, and held
-	// until the check has ended.
+	// Value is the caller's own, of any kind. It is handed through to the Result untouched, and
+	// held until the check has ended.
 	Value any
 }
 
@@ -93,14 +93,14 @@ type Result struct {
 	BodyRead       bool // the last response came to its body: BodyBytes and BodyComplete mean something
 	Anomalies      Anomaly
 
-	// Headers are the fields of the last response that Config.ResponseHeaders names, in its order and
-	// then in the response's: the first 32, each cut after 1,024 bytes.
+	// Headers are the fields of the last response that Config.ResponseHeaders names, in its order
+	// and then in the response's: the first 32, each cut after 1,024 bytes.
 	Headers []ResponseField
-	// Title is that of the last response's HTML, without markup, white space folded, in UTF-8, at most
-	// its first 512 bytes; "" for none.
+	// Title is that of the last response's HTML, without markup, white space folded, in UTF-8, at
+	// most its first 512 bytes; "" for none.
 	Title string
-	// BodySHA256 is the hash of the BodyBytes that were read, in lower-case hexadecimal, before content
-	// codings are decoded; "" when it was not asked for.
+	// BodySHA256 is the hash of the BodyBytes that were read, in lower-case hexadecimal, before
+	// content codings are decoded; "" when it was not asked for.
 	BodySHA256 string
 	// Body is what was read of the last response's content, with its content codings decoded, up to
 	// Config.BodyLimit; nil when it was not asked for.
@@ -123,8 +123,9 @@ type Hop struct {
 	URL        string // without userinfo
 	StatusCode int
 	Location   string // resolved, userinfo redacted
-	// LocationRaw is the Location as it came, where it is not followed for what it is; octets that are
-	// no ASCII are percent-encoded, userinfo is redacted, and of one that is too long it is the start.
+	// LocationRaw is the Location as it came, where it is not followed for what it is; octets that
+	// are no ASCII are percent-encoded, userinfo is redacted, and of one that is too long it is the
+	// start.
 	LocationRaw  string
 	RedirectNote string // why a 300 or 305 with a Location is the final answer
 	HostIP       netip.Addr
@@ -137,8 +138,8 @@ type Hop struct {
 	DNS          *DNSInfo // nil when DNS was not asked
 }
 
-// TLSInfo says what a handshake showed, also one that failed at the certificate. Subject, Issuer and
-// VerifyError are cut after 1,024 bytes.
+// TLSInfo says what a handshake showed, also one that failed at the certificate. Subject, Issuer
+// and VerifyError are cut after 1,024 bytes.
 type TLSInfo struct {
 	Version, Cipher, ALPN string
 	Subject, Issuer       string

@@ -62,8 +62,8 @@ func newTerms(cfg *Config, t *Target) (*terms, error) {
 	return m, nil
 }
 
-// setHeader writes out the field lines that every request carries, and has the wire refuse what must
-// not be sent.
+// setHeader writes out the field lines that every request carries, and has the wire refuse what
+// must not be sent.
 func (m *terms) setHeader(cfg *Config, fields []HeaderField) error {
 	var agent, accept bool
 	for _, f := range fields {

@@ -17,7 +17,8 @@ import (
 const maxTitle = 512
 
 // titleOf returns the title of an HTML document: that of its first title element, in UTF-8, white
-// space folded, cut to maxTitle at the end of a character. It is "" for what is no HTML, or has none.
+// space folded, cut to maxTitle at the end of a character. It is "" for what is no HTML, or has
+// none.
 func titleOf(content []byte, contentType string) string {
 	mediaType, _, _ := strings.Cut(contentType, ";")
 	mediaType = strings.Trim(mediaType, " \t")

@@ -9,9 +9,9 @@ import (
 
 // clientTLS is the configuration that every handshake starts from; only the server name is its own.
 //
-// The key exchange is a classical curve. A post-quantum one costs 16 % more CPU and a second segment
-// of ClientHello, and protects what a probe does not have: secrets. Sessions are not resumed, so that
-// each handshake shows the certificate that the server holds now.
+// The key exchange is a classical curve. A post-quantum one costs 16 % more CPU and a second
+// segment of ClientHello, and protects what a probe does not have: secrets. Sessions are not
+// resumed, so that each handshake shows the certificate that the server holds now.
 func clientTLS(cfg *Config) *tls.Config {
 	return &tls.Config{
 		RootCAs:            cfg.RootCAs,

@@ -6,8 +6,8 @@ import (
 	"github.com/sondeprobe/sonde/engine/internal/sock"
 )
 
-// This file holds every way in which a check waits: deadlines, its host's lane, what this machine is
-// short of, and the abort that ends them all.
+// This file holds every way in which a check waits: deadlines, its host's lane, what this machine
+// is short of, and the abort that ends them all.
 
 // within is the deadline of a phase that may take d, and no longer than the check.
 func (c *check) within(d time.Duration) time.Time {
@@ -29,7 +29,8 @@ func (c *check) backOff(kind Kind, attempt int) bool {
 	}
 	before := time.Now()
 	defer func() {
-		// What was waited, not what was meant: on a full machine timers are late, and that is ours too.
+		// What was waited, not what was meant: on a full machine timers are late, and that is ours
+		// too.
 		waited := time.Since(before)
 		c.shortage += waited
 		c.deadline = c.deadline.Add(waited)

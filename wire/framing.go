@@ -35,12 +35,11 @@ type Framing struct {
 // without an error. requestMethod is the method of the request; "" means GET. It
 // adds to h.Anomalies.
 //
-// The order is that of RFC 9112 section 6.3. An answer to HEAD, and 1xx, 204 and
-// 304, has no body, and broken length fields are no error there: they only rule
-// out another use of the connection, as fields that are an anomaly elsewhere do. Transfer-Encoding comes next and wins over
-// any Content-Length; it must be "chunked", else [ErrTransferEncoding]. Then
-// Content-Length, else [ErrContentLength]. Without both, the body ends with the
-// connection.
+// The order is that of RFC 9112 section 6.3. An answer to HEAD, and 1xx, 204 and 304, has no body,
+// and broken length fields are no error there: they only rule out another use of the connection, as
+// fields that are an anomaly elsewhere do. Transfer-Encoding comes next and wins over any
+// Content-Length; it must be "chunked", else [ErrTransferEncoding]. Then Content-Length, else
+// [ErrContentLength]. Without both, the body ends with the connection.
 func (h *ResponseHead) Framing(requestMethod string) (Framing, error) {
 	var m messageFields
 	for i := range h.NumFields() {
@@ -66,8 +65,8 @@ func (h *ResponseHead) Framing(requestMethod string) (Framing, error) {
 	return Framing{Body: CloseBody}, nil
 }
 
-// noteLengths adds the anomalies of fields that say the length of a body more than once, or as their
-// version could not.
+// noteLengths adds the anomalies of fields that say the length of a body more than once, or as
+// their version could not.
 func (h *ResponseHead) noteLengths(m *messageFields) {
 	if m.codings == 0 {
 		if m.lengths > 1 {

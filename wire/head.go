@@ -142,8 +142,8 @@ func (h *ResponseHead) Parse(b []byte, lim Limits) (n int, err error) {
 	return 0, ErrIncomplete
 }
 
-// IsGarbage reports, after Parse returned [ErrIncomplete], whether no status line can come of the bytes
-// so far: more of them only tell another protocol from HTTP/0.9.
+// IsGarbage reports, after Parse returned [ErrIncomplete], whether no status line can come of the
+// bytes so far: more of them only tell another protocol from HTTP/0.9.
 func (h *ResponseHead) IsGarbage() bool { return h.garbage }
 
 func (h *ResponseHead) fail(err error) (int, error) {

@@ -46,8 +46,8 @@ func (r *reader) fail(err error) {
 
 var statusLineBegins = regexp.MustCompile(`^(\r?\n)?HTTP/`)
 
-// feed reads what has arrived. A buffer that is not too long to be copied each time moves, and the old
-// one is overwritten, so that a slice kept from an earlier call shows.
+// feed reads what has arrived. A buffer that is not too long to be copied each time moves, and the
+// old one is overwritten, so that a slice kept from an earlier call shows.
 func (r *reader) feed(part []byte) {
 	old := r.buf
 	if len(old) <= 4<<10 {

@@ -39,7 +39,8 @@ func TestVectors(t *testing.T) {
 	}
 }
 
-// checkVector reads the parts and, unless the outcome needs the peer's close, demands it without one.
+// checkVector reads the parts and, unless the outcome needs the peer's close, demands it without
+// one.
 func checkVector(t *testing.T, v vectors.Response, parts [][]byte) {
 	t.Helper()
 	r := reader{method: v.Method}

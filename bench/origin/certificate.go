@@ -53,8 +53,8 @@ func (a *Authority) Pool() *x509.CertPool {
 // DER returns the authority's certificate, for a process that must be told whom to trust.
 func (a *Authority) DER() []byte { return a.cert.Raw }
 
-// Issue returns a leaf certificate that is valid now, for DNS names and IP addresses. It panics on a
-// name that no certificate can carry (not ASCII): a script that asks for one is wrong.
+// Issue returns a leaf certificate that is valid now, for DNS names and IP addresses. It panics on
+// a name that no certificate can carry (not ASCII): a script that asks for one is wrong.
 func (a *Authority) Issue(names ...string) tls.Certificate {
 	return a.IssueFor(time.Now().Add(-time.Hour), time.Now().AddDate(0, 3, 0), names...)
 }

@@ -19,8 +19,8 @@ type DNSConfig struct {
 	// Addr is the address to listen on, over UDP and TCP. The zero value means 127.0.0.1 and a port
 	// that the kernel chooses.
 	Addr netip.AddrPort
-	// Apex is the zone's own name ("lab.test"). A name below it that Zone does not know is NXDOMAIN,
-	// with the apex's SOA; a name outside is REFUSED.
+	// Apex is the zone's own name ("lab.test"). A name below it that Zone does not know is
+	// NXDOMAIN, with the apex's SOA; a name outside is REFUSED.
 	Apex string
 	// Zone holds the names: absolute, in lower case, without the last dot. It must not change while
 	// the server runs.

@@ -65,7 +65,8 @@ func diagRequest(local, remote netip.AddrPort) []byte {
 	return b
 }
 
-// receiveQueue returns how many bytes wait to be read; 0 also when there is no such socket any more.
+// receiveQueue returns how many bytes wait to be read; 0 also when there is no such socket any
+// more.
 func receiveQueue(diag int, question []byte) (uint32, error) {
 	if err := unix.Sendto(diag, question, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
 		return 0, os.NewSyscallError("sendto", err)

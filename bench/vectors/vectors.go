@@ -1,6 +1,6 @@
-// Package vectors reads the project's own test vectors: the JSON files in testdata at the root of the
-// repository, octets and the outcome that they must come to. Tests of several packages run the same
-// ones, each at its own level, and fuzz targets begin with them.
+// Package vectors reads the project's own test vectors: the JSON files in testdata at the root of
+// the repository, octets and the outcome that they must come to. Tests of several packages run the
+// same ones, each at its own level, and fuzz targets begin with them.
 package vectors
 
 import (
@@ -13,8 +13,8 @@ import (
 	"testing"
 )
 
-// Load reads testdata/name. A field that T does not have is an error: a misspelt expectation must not
-// go unseen.
+// Load reads testdata/name. A field that T does not have is an error: a misspelt expectation must
+// not go unseen.
 func Load[T any](t testing.TB, name string) []T {
 	t.Helper()
 	_, self, _, _ := runtime.Caller(0)
@@ -35,8 +35,8 @@ func Load[T any](t testing.TB, name string) []T {
 	return rows
 }
 
-// Octets is a sequence of octets. In JSON it is a string in which each character from U+0000 to U+00FF
-// stands for one octet; or a list of such strings and of {"text": "...", "times": n}.
+// Octets is a sequence of octets. In JSON it is a string in which each character from U+0000 to
+// U+00FF stands for one octet; or a list of such strings and of {"text": "...", "times": n}.
 type Octets string
 
 // UnmarshalJSON implements json.Unmarshaler.
@@ -78,8 +78,8 @@ func (o *Octets) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// Response is one row of testdata/responses.json: what a server sends on a fresh connection, and what a
-// check must make of it.
+// Response is one row of testdata/responses.json: what a server sends on a fresh connection, and
+// what a check must make of it.
 type Response struct {
 	Row  int    // of the table of exact wire behaviour; 0 for none
 	Name string // unique

@@ -53,8 +53,8 @@ type bulkOptions struct {
 	progress    string
 }
 
-// bulk is one run of a command that works through a list: inputs in, a record for each out, progress and
-// interrupts in between. What is done with an input is the command's.
+// bulk is one run of a command that works through a list: inputs in, a record for each out,
+// progress and interrupts in between. What is done with an input is the command's.
 type bulk struct {
 	opt      *bulkOptions
 	std      streams
@@ -187,8 +187,8 @@ func (s *bulk) unit() string {
 	return ""
 }
 
-// targets numbers the inputs and their parts, and gives out those that are to be worked on. A row with a fault has its
-// record from here.
+// targets numbers the inputs and their parts, and gives out those that are to be worked on. A row
+// with a fault has its record from here.
 func (s *bulk) targets() iter.Seq[engine.Target] {
 	return func(yield func(engine.Target) bool) {
 		rows := s.journal.Rows(s.rows(s.halt), s.opt.shard.has, s.listEnded)

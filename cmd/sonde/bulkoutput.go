@@ -131,9 +131,9 @@ func (s *bulk) openOutput() error {
 	return err
 }
 
-// beginList waits for the first input before a file of records is touched: what an earlier run wrote is
-// worth more than what comes of a list that has no input, or is none. Only what an earlier run has begun
-// is not left alone: it had another list.
+// beginList waits for the first input before a file of records is touched: what an earlier run
+// wrote is worth more than what comes of a list that has no input, or is none. Only what an earlier
+// run has begun is not left alone: it had another list.
 func (s *bulk) beginList() error {
 	if s.opt.output == output.Stdout || s.list == nil {
 		return nil

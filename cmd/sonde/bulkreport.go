@@ -67,16 +67,16 @@ func (s *bulk) tellLimit() {
 // fifths of it are theirs.
 func filesFor(checks int) int64 { return (int64(checks)*5 + 3) / 4 }
 
-// raiseFiles says how to raise the limit of open files. The hard one counts: a run lifts the soft one
-// to it.
+// raiseFiles says how to raise the limit of open files. The hard one counts: a run lifts the soft
+// one to it.
 func raiseFiles(to int64) string {
 	return fmt.Sprintf("raise the hard limit of open files from %s to %s (ulimit -Hn %d)",
 		progress.Count(openFilesLimit()), progress.Count(to), to)
 }
 
-// leastFree is the number of files that a run still opens at the least, without a file of records: the
-// list, what lies beside the records, its sockets to three DNS servers, a file of the system's that is
-// read again, a connection and another to a second address.
+// leastFree is the number of files that a run still opens at the least, without a file of records:
+// the list, what lies beside the records, its sockets to three DNS servers, a file of the system's
+// that is read again, a connection and another to a second address.
 const leastFree = 11
 
 // enoughFiles refuses to begin where there would never be a descriptor left for a connection: each

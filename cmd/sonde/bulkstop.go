@@ -42,8 +42,8 @@ func interrupts() []os.Signal {
 }
 
 // watchSignals drains at the first signal and aborts at the second. After that a signal has its
-// default effect, so that a run that waits for a stuck reader of its output can still be ended. When
-// it is stopped, a signal that counts once with the first still has none.
+// default effect, so that a run that waits for a stuck reader of its output can still be ended.
+// When it is stopped, a signal that counts once with the first still has none.
 func (s *bulk) watchSignals() (stop func()) {
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, interrupts()...)

@@ -49,7 +49,8 @@ func parseNameSource(s string) (nameSource, error) {
 		"or https://dns.example/dns-query, or a pin, HOST:PORT:ADDR")
 }
 
-// badPort reports whether all that is wrong with a server, or the first thing that is wrong with a pin, is its port.
+// badPort reports whether all that is wrong with a server, or the first thing that is wrong with a
+// pin, is its port.
 func badPort(s string) bool {
 	_, rest, ok := strings.Cut(s, "://")
 	if !ok {

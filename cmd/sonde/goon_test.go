@@ -7,8 +7,8 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// mayChange are the flags with which a run may go on otherwise than it began: what they say is about
-// pace, order and people, or is looked at anew in each run.
+// mayChange are the flags with which a run may go on otherwise than it began: what they say is
+// about pace, order and people, or is looked at anew in each run.
 var mayChange = []string{
 	"output", "resume", "overwrite", "summary-json", "concurrency", "rate", "host-rate", "host-concurrency",
 	"dns-rate", "max-time", "shuffle", "quiet", "progress", "help",

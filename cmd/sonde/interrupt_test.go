@@ -269,8 +269,8 @@ func TestInterruptDoesNotWaitForInput(t *testing.T) {
 	p.end(exitInterrupted)
 }
 
-// A list that gives nothing for now keeps neither an interrupt nor --max-time from ending the run, also
-// where the output waits for the first input.
+// A list that gives nothing for now keeps neither an interrupt nor --max-time from ending the run,
+// also where the output waits for the first input.
 func TestAListWithoutAnInputYetCanBeLeft(t *testing.T) {
 	in, typed, err := os.Pipe()
 	if err != nil {

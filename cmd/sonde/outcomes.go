@@ -19,8 +19,8 @@ type outcomes struct {
 
 func (o *outcomes) empty() bool { return *o == outcomes{} }
 
-// has reports whether r is one of them. A failure counts by its kind and by its status codes, and a body
-// that is not as expected by the kind that --fail-unexpected gives it.
+// has reports whether r is one of them. A failure counts by its kind and by its status codes, and a
+// body that is not as expected by the kind that --fail-unexpected gives it.
 func (o *outcomes) has(r *engine.Result) bool {
 	if o.codes.has(r.StatusCode) || r.Failed && o.kinds[r.Kind] ||
 		r.ExpectAsked && !r.ExpectFound && o.kinds[engine.KindReceiveExpectNotFound] {

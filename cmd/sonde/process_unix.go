@@ -12,7 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ignoreWriteSignals has a write to a closed pipe return its error, so that a scan can end in order.
+// ignoreWriteSignals has a write to a closed pipe return its error, so that a scan can end in
+// order.
 func ignoreWriteSignals() { signal.Ignore(syscall.SIGPIPE) }
 
 // raiseDescriptors lifts the soft limit of open files to the hard one. Package os does so too, as a

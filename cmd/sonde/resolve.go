@@ -107,8 +107,8 @@ func (o *resolveOptions) check() error {
 		if queries < 4 {
 			return usageError("at --dns-rate %g a name takes longer than --timeout %s; raise one of them", rate, o.timeout)
 		}
-		// Two questions a name: no more names at a time than can be asked for in a quarter of their time, or our own
-		// queue would be what they fail for.
+		// Two questions a name: no more names at a time than can be asked for in a quarter of their
+		// time, or our own queue would be what they fail for.
 		o.concurrency = int(min(float64(o.concurrency), max(queries/8, 1)))
 	}
 	return nil

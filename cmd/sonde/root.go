@@ -113,7 +113,8 @@ func unknownCommand(name string) error {
 }
 
 // nearestFlag returns the flag whose name is most like name: by the letters that differ, of those
-// that differ in few or begin alike. It is "" when none is. A flag that says the opposite is not like it.
+// that differ in few or begin alike. It is "" when none is. A flag that says the opposite is not
+// like it.
 func nearestFlag(flags *pflag.FlagSet, name string) (near string) {
 	few, least := 1+len(name)/3, 100
 	flags.VisitAll(func(f *pflag.Flag) {

@@ -104,8 +104,8 @@ the first finishes the checks that are in flight, the second stops at once.`,
 	return cmd
 }
 
-// mostKept is the most that a record keeps of a body in a file: as JSON that may be six times as much,
-// and package output reads lines of 16 MiB.
+// mostKept is the most that a record keeps of a body in a file: as JSON that may be six times as
+// much, and package output reads lines of 16 MiB.
 const mostKept = 2 << 20
 
 // check finds what is wrong with the flags together.
@@ -189,8 +189,8 @@ func (o *scanOptions) needsContent() string {
 	return ""
 }
 
-// isOurs reports whether a connection can come from addr. Without asking, every check would fail for
-// want of a local port, and only after waiting for one.
+// isOurs reports whether a connection can come from addr. Without asking, every check would fail
+// for want of a local port, and only after waiting for one.
 func isOurs(addr netip.Addr) bool {
 	c, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(addr, 0)))
 	if err != nil {
@@ -200,7 +200,8 @@ func isOurs(addr netip.Addr) bool {
 	return true
 }
 
-// requestMethod is the method of the first request: a body is posted unless the user says otherwise.
+// requestMethod is the method of the first request: a body is posted unless the user says
+// otherwise.
 func (o *scanOptions) requestMethod() string {
 	if o.data != nil && !o.given.Changed("method") {
 		return "POST"

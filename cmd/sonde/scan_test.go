@@ -62,7 +62,8 @@ func listen(t *testing.T, cfg origin.Config) *origin.Server {
 	return server
 }
 
-// TestEachInputHasItsRecord scans a list in which three lines of ten must fail, each in its own way.
+// TestEachInputHasItsRecord scans a list in which three lines of ten must fail, each in its own
+// way.
 func TestEachInputHasItsRecord(t *testing.T) {
 	verifyNoLeak(t)
 	lines := 6_000

@@ -90,7 +90,8 @@ func (s *scanRun) openInput() error {
 	return s.openList(names, fileHint)
 }
 
-// takeApart puts its addresses in the place of a line that is a range, one by one as they are asked for.
+// takeApart puts its addresses in the place of a line that is a range, one by one as they are asked
+// for.
 func (s *scanRun) takeApart() {
 	rows := s.rows
 	s.ranges = true

@@ -27,8 +27,8 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"sonde": main})
 }
 
-// TestScripts runs the scripts of testdata/script, each with an origin of its own at $ORIGIN, a DNS server
-// at $DNS, and a port that refuses at $REFUSED.
+// TestScripts runs the scripts of testdata/script, each with an origin of its own at $ORIGIN, a DNS
+// server at $DNS, and a port that refuses at $REFUSED.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",

@@ -20,8 +20,8 @@ type Options struct {
 type Established struct {
 	// Start is when the SYN was handed to the kernel.
 	Start time.Time
-	// RTT is the time from the SYN to the SYN-ACK as TCP measured it, in whole microseconds. 0 means
-	// unknown: the SYN was sent again, or the system does not tell.
+	// RTT is the time from the SYN to the SYN-ACK as TCP measured it, in whole microseconds. 0
+	// means unknown: the SYN was sent again, or the system does not tell.
 	RTT time.Duration
 	// Retransmits is the number of times the SYN was sent again.
 	Retransmits int

@@ -17,7 +17,8 @@ import (
 // Conn is a TCP connection on a raw descriptor. The os.File owns the descriptor: it is the only one
 // that closes it, and its Fd method is never called, because Fd makes the descriptor blocking.
 //
-// Read and Write may be called at the same time as each other, as Close, and as the deadline setters.
+// Read and Write may be called at the same time as each other, as Close, and as the deadline
+// setters.
 type Conn struct {
 	file   *os.File
 	raw    syscall.RawConn
@@ -66,7 +67,8 @@ type control struct {
 const stampFlags = unix.SOF_TIMESTAMPING_SOFTWARE | unix.SOF_TIMESTAMPING_RX_SOFTWARE
 
 // Open makes a socket for addr and registers it with the runtime poller. Nothing is sent before
-// Await. The caller owns the Conn and must Close it. Errors are this machine's own (see [Classify]).
+// Await. The caller owns the Conn and must Close it. Errors are this machine's own (see
+// [Classify]).
 func Open(addr netip.AddrPort, opt Options) (*Conn, error) {
 	// A mapped address belongs to the IPv4 stack; an AF_INET6 socket would need the host's v6only
 	// setting to agree.
@@ -155,8 +157,8 @@ func (c *Conn) Await() (Established, error) {
 	return c.est, c.outE
 }
 
-// countRetransmits asks how often the SYN was sent again when the wait for an answer ends: nobody wakes
-// us for that.
+// countRetransmits asks how often the SYN was sent again when the wait for an answer ends: nobody
+// wakes us for that.
 func (c *Conn) countRetransmits(fd uintptr) {
 	if info, errno := handshake(fd); errno == 0 {
 		c.est.Retransmits = int(info.totalRetrans)
@@ -244,8 +246,8 @@ func connectError(fd uintptr) error {
 	return os.NewSyscallError("connect", err)
 }
 
-// Read reads into p and keeps the kernel's receive stamp, see Stamp. It returns io.EOF when the peer
-// has closed.
+// Read reads into p and keeps the kernel's receive stamp, see Stamp. It returns io.EOF when the
+// peer has closed.
 func (c *Conn) Read(p []byte) (int, error) {
 	n, err := c.receive(p, 0)
 	if n == 0 && err == nil && len(p) > 0 {
@@ -351,9 +353,9 @@ func (c *Conn) writeOnce(fd uintptr) bool {
 	return true
 }
 
-// hasSource reports whether this machine has an address to reach remote from. Where it has none, as for
-// IPv6 with IPv6 switched off, connect gives the same error as for a shortage of ports; a UDP socket,
-// which sends nothing, tells them apart.
+// hasSource reports whether this machine has an address to reach remote from. Where it has none, as
+// for IPv6 with IPv6 switched off, connect gives the same error as for a shortage of ports; a UDP
+// socket, which sends nothing, tells them apart.
 func hasSource(remote netip.AddrPort) bool {
 	family := unix.AF_INET
 	if remote.Addr().Is6() {
@@ -367,9 +369,9 @@ func hasSource(remote netip.AddrPort) bool {
 	return withAddr(unix.SYS_CONNECT, uintptr(fd), remote) != unix.EADDRNOTAVAIL
 }
 
-// ToItself reports whether the connection leads to itself: the kernel may choose as the local port the
-// very one that was asked for, and two SYNs that cross make a connection (RFC 9293 section 3.5). Then
-// nobody listens there, and what was written comes back.
+// ToItself reports whether the connection leads to itself: the kernel may choose as the local port
+// the very one that was asked for, and two SYNs that cross make a connection (RFC 9293 section
+// 3.5). Then nobody listens there, and what was written comes back.
 func (c *Conn) ToItself() bool {
 	local, ok := c.localAddr().(*net.TCPAddr)
 	return ok && local.Port == int(c.remote.Port()) && local.AddrPort().Addr().Unmap() == c.remote.Addr().WithZone("")

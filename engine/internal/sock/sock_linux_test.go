@@ -294,8 +294,8 @@ func TestOptionsStandBeforeConnect(t *testing.T) {
 	}
 }
 
-// The kernel switches in its own time, which the first segments must not see. The socket that looks only
-// reports stamps and does not ask for them.
+// The kernel switches in its own time, which the first segments must not see. The socket that looks
+// only reports stamps and does not ask for them.
 func TestStampsAreOnOnceTheyAreHeld(t *testing.T) {
 	c, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {

@@ -105,8 +105,9 @@ func (c *Conn) Read(p []byte) (int, error) {
 	return tcp.Read(p)
 }
 
-// Pending reports whether a read would return at once, where the system can peek; where it cannot, it
-// reports true: a connection on which bytes may lie that nobody asked for must not be used again.
+// Pending reports whether a read would return at once, where the system can peek; where it cannot,
+// it reports true: a connection on which bytes may lie that nobody asked for must not be used
+// again.
 func (c *Conn) Pending() bool {
 	tcp, err := c.stream()
 	return err != nil || pending(tcp)

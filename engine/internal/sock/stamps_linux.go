@@ -9,15 +9,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Stamps keeps the kernel's receive stamps switched on until it is closed. The kernel stamps segments
-// only while at least one socket on the machine asks for it, and switches by rewriting its own code on
-// every CPU: with one connection at a time that would happen twice a check, cost more than the check,
-// and come too late for the first segments.
+// Stamps keeps the kernel's receive stamps switched on until it is closed. The kernel stamps
+// segments only while at least one socket on the machine asks for it, and switches by rewriting its
+// own code on every CPU: with one connection at a time that would happen twice a check, cost more
+// than the check, and come too late for the first segments.
 type Stamps struct{ fd int }
 
-// HoldStamps opens the socket that asks, and waits until the kernel has switched: as a rule up to 3 ms
-// where nobody had asked before, and no longer than maxSwitch. The caller closes it. The error is a
-// shortage of this machine.
+// HoldStamps opens the socket that asks, and waits until the kernel has switched: as a rule up to 3
+// ms where nobody had asked before, and no longer than maxSwitch. The caller closes it. The error
+// is a shortage of this machine.
 func HoldStamps() (*Stamps, error) {
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -32,9 +32,9 @@ func HoldStamps() (*Stamps, error) {
 // maxSwitch is for a kernel that takes the option and never stamps.
 const maxSwitch = 100 * time.Millisecond
 
-// awaitStamps sends datagrams to itself until one arrives with a stamp. Where that cannot be, without
-// a loopback interface say, it gives up: then the first times come from this process's clock, and the
-// records say so.
+// awaitStamps sends datagrams to itself until one arrives with a stamp. Where that cannot be,
+// without a loopback interface say, it gives up: then the first times come from this process's
+// clock, and the records say so.
 func awaitStamps(deadline time.Time) {
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 	if err != nil {

@@ -40,8 +40,8 @@ func (f *Form) Part(line []byte) (part int, ok bool) {
 
 var wantN, wantPart = []node{{key: "n"}}, []node{{key: "part"}}
 
-// digits returns what a line has in a column, or under the key of an object. A whole record begins with
-// n, and part follows.
+// digits returns what a line has in a column, or under the key of an object. A whole record begins
+// with n, and part follows.
 func (f *Form) digits(line []byte, column int, want []node) []byte {
 	switch f.kind {
 	case CSV:

@@ -12,8 +12,8 @@ import (
 	"github.com/sondeprobe/sonde/engine"
 )
 
-// keysOf lists every key of an object, dotted; what is inside arrays has no key of its own, and what is
-// inside headers has the server's.
+// keysOf lists every key of an object, dotted; what is inside arrays has no key of its own, and
+// what is inside headers has the server's.
 func keysOf(t *testing.T, record []byte, prefix string) (keys []string) {
 	t.Helper()
 	d := json.NewDecoder(bytes.NewReader(record))

@@ -12,13 +12,13 @@ import (
 )
 
 // csvRows reads the rows of a CSV text: RFC 4180, with what other programs make of it. A quote that
-// is not where it belongs is a character like any other, as in Go's encoding/csv with LazyQuotes. It
-// holds one row, and is not safe for concurrent use.
+// is not where it belongs is a character like any other, as in Go's encoding/csv with LazyQuotes.
+// It holds one row, and is not safe for concurrent use.
 //
-// Over several lines a cell must be as RFC 4180 has it: otherwise a stray quote would take in the rows up
-// to the next quoted cell. A row may have MaxLine bytes. Where a quote is opened and not closed within them, or within the
-// text, its first line is a row with a Fault and the next row begins behind it, so that one stray
-// quote costs one row and not the rest of the list.
+// Over several lines a cell must be as RFC 4180 has it: otherwise a stray quote would take in the
+// rows up to the next quoted cell. A row may have MaxLine bytes. Where a quote is opened and not
+// closed within them, or within the text, its first line is a row with a Fault and the next row
+// begins behind it, so that one stray quote costs one row and not the rest of the list.
 type csvRows struct {
 	*Scanner // for the start of the text, its line ends, its long lines
 	format   Format
@@ -75,8 +75,8 @@ func (c *csvRows) Next() (Row, error) {
 	}
 }
 
-// isPreamble reports whether the record is a line before the header that other programs write there: a
-// comment, or the separator ("sep=;").
+// isPreamble reports whether the record is a line before the header that other programs write
+// there: a comment, or the separator ("sep=;").
 func (c *csvRows) isPreamble() bool {
 	line := bytes.TrimLeft(c.raw, whiteSpace)
 	return bytes.HasPrefix(line, []byte("#")) || bytes.HasPrefix(line, []byte("sep=")) && len(line) <= len("sep=;")
@@ -181,8 +181,8 @@ func (c *csvRows) takeLine(b []byte) error {
 	return c.take(b, len(b))
 }
 
-// overlong takes a row that fills the whole buffer, which b is. With a quote that is open it ends at
-// its first line end; otherwise all up to the next line end belongs to it.
+// overlong takes a row that fills the whole buffer, which b is. With a quote that is open it ends
+// at its first line end; otherwise all up to the next line end belongs to it.
 func (c *csvRows) overlong(b []byte) (fault string, err error) {
 	if bytes.IndexByte(b, c.end) >= 0 {
 		return faultQuote, c.takeLine(b)
@@ -219,7 +219,8 @@ func (c *csvRows) split(b []byte, rest bool) (n int, ok bool) {
 	}
 }
 
-// cell reads the cell that begins at from. to is where its separator is, its line end, or the end of b.
+// cell reads the cell that begins at from. to is where its separator is, its line end, or the end
+// of b.
 func (c *csvRows) cell(b []byte, from int, rest bool) (cell []byte, to int, ok bool) {
 	if from < len(b) && b[from] == '"' {
 		return c.quoted(b, from+1, rest)
@@ -234,8 +235,8 @@ func (c *csvRows) cell(b []byte, from int, rest bool) (cell []byte, to int, ok b
 	return b[from:to], to, true
 }
 
-// quoted reads the cell whose text begins at from, behind its quote. It returns false when the quote
-// is not closed.
+// quoted reads the cell whose text begins at from, behind its quote. It returns false when the
+// quote is not closed.
 func (c *csvRows) quoted(b []byte, from int, rest bool) (cell []byte, to int, ok bool) {
 	start, begin, lone := len(c.plain), from, false
 	for i := from; ; {

@@ -146,8 +146,8 @@ func TestCSVWithoutTheColumnIsRefused(t *testing.T) {
 	}
 }
 
-// One quote that is not closed costs its own row, and one row that is too long likewise, wherever in
-// the list.
+// One quote that is not closed costs its own row, and one row that is too long likewise, wherever
+// in the list.
 func TestCSVABrokenRowCostsNoOther(t *testing.T) {
 	row := "http://a.test/," + strings.Repeat("x", 85) + "\n"
 	long := "b.test," + strings.Repeat("y", MaxLine) + "\n"

@@ -12,9 +12,9 @@ import (
 const defaultColumn = "url"
 
 // separatorOf finds out what separates the cells of a text by its first row, which b begins with: a
-// tab, which no URL holds, or else what is there more often of comma and semicolon, or else nothing,
-// for which the line end stands. What is in quotes does not count, and a quote opens at the start of a
-// cell alone. It reports false when more than b may change the answer.
+// tab, which no URL holds, or else what is there more often of comma and semicolon, or else
+// nothing, for which the line end stands. What is in quotes does not count, and a quote opens at
+// the start of a cell alone. It reports false when more than b may change the answer.
 func separatorOf(b []byte, end byte) (separator byte, known bool) {
 	var commas, semicolons int
 	quoted, mayOpen := false, true
@@ -95,8 +95,8 @@ func (c *csvRows) wanted() string {
 // isHeaderCell reports whether text stands above URLs and is none: it has no dot, colon or slash.
 func isHeaderCell(text string) bool { return !strings.ContainsAny(text, ".:/") }
 
-// name makes the keys of the columns: what the header calls them. A column without a name of its own
-// has its number.
+// name makes the keys of the columns: what the header calls them. A column without a name of its
+// own has its number.
 func (c *csvRows) name(names []string, isHeader bool) {
 	taken := make(map[string]bool)
 	if isHeader {

@@ -62,8 +62,8 @@ func syntaxError(line []byte) string {
 	return "it is broken" // cannot be: Valid and Unmarshal read alike
 }
 
-// object takes the URL out of the object on the line, and what else is in it. Of a key that is there
-// twice the last one counts, as it does for jq.
+// object takes the URL out of the object on the line, and what else is in it. Of a key that is
+// there twice the last one counts, as it does for jq.
 func (j *jsonRows) object(row *Row) {
 	var url []byte
 	j.buf = append(j.buf[:0], '{')

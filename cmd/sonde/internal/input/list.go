@@ -76,8 +76,8 @@ func (l *List) Holds(info os.FileInfo) bool {
 }
 
 // Begin begins to read, and waits for the first input: what is done before a list is worked on, and
-// must not be done for one that has no input or is none, comes behind it. It reports whether there is an
-// input, and why the list ended without one, as Err does. It may be called once, before Rows.
+// must not be done for one that has no input or is none, comes behind it. It reports whether there
+// is an input, and why the list ended without one, as Err does. It may be called once, before Rows.
 // It ends early when halt is closed, with neither.
 func (l *List) Begin(halt <-chan struct{}) (found bool, err error) {
 	l.start()
@@ -126,8 +126,8 @@ func (l *List) Rows(halt <-chan struct{}) iter.Seq[Row] {
 	}
 }
 
-// Err returns the [*ReadError] or [*FormatError] that ended the list early; nil when all was read, or while it is
-// still being read. Ask it before Close, which breaks off a read as well.
+// Err returns the [*ReadError] or [*FormatError] that ended the list early; nil when all was read,
+// or while it is still being read. Ask it before Close, which breaks off a read as well.
 func (l *List) Err() error {
 	if !l.ended.Load() {
 		return nil

@@ -106,7 +106,8 @@ func TestPositionIsThatOfTheLines(t *testing.T) {
 				if ended {
 					break
 				}
-				// The two are not read at one moment, but the reader gets no further in between than ahead.
+				// The two are not read at one moment, but the reader gets no further in between
+				// than ahead.
 				const slack = ahead * int64(len(line))
 				if took := read * int64(len(line)); tt.known && (consumed < took-slack || consumed > took+slack) {
 					t.Fatalf("%d lines took %d bytes of %d", read, consumed, total)
@@ -156,8 +157,8 @@ func TestBrokenArchiveGivesWhatCouldBeRead(t *testing.T) {
 	}
 }
 
-// What is done before a list is worked on waits for its first input, which is not lost, or learns that
-// there is none.
+// What is done before a list is worked on waits for its first input, which is not lost, or learns
+// that there is none.
 func TestAListBeginsWithItsFirstInput(t *testing.T) {
 	full, empty := write(t, "full", []byte("# a\n\na.test\nb.test\n")), write(t, "empty", []byte("# a\n"))
 	broken := write(t, "broken", gzipped(t, "a.test\n")[:12])

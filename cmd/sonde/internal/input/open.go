@@ -147,8 +147,8 @@ func decompress(r io.Reader) (io.Reader, func(), error) {
 	return buffered, nil, nil
 }
 
-// startOf returns the start of a text, and the error of content that is no list. It waits for a line, or
-// for as much as tells what it is; an error of the reader is the first read's to report.
+// startOf returns the start of a text, and the error of content that is no list. It waits for a
+// line, or for as much as tells what it is; an error of the reader is the first read's to report.
 func startOf(r *bufio.Reader) (start []byte, err error) {
 	for more := error(nil); more == nil; {
 		if _, more = r.Peek(len(start) + 1); more == nil {

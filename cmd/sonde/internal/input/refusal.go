@@ -7,8 +7,8 @@ import (
 // enoughToTell is the number of bytes at the start of a file by which refusal tells what it is.
 const enoughToTell = 4 << 10
 
-// packings are what is recognised by its first bytes and not unpacked here. Read as text, each would
-// be a few lines that are no URLs.
+// packings are what is recognised by its first bytes and not unpacked here. Read as text, each
+// would be a few lines that are no URLs.
 var packings = []struct {
 	magic, name string
 	unpack      string // a command that writes the text to its standard output
@@ -29,8 +29,8 @@ type NoListError string
 
 func (e NoListError) Error() string { return string(e) }
 
-// refusal says why a file that begins with start is no list of URLs, and what to do; nil when it may
-// be one. The error is a [NoListError].
+// refusal says why a file that begins with start is no list of URLs, and what to do; nil when it
+// may be one. The error is a [NoListError].
 func refusal(start []byte) error {
 	has := func(magic string) bool { return bytes.HasPrefix(start, []byte(magic)) }
 	switch {
@@ -67,8 +67,8 @@ func refusal(start []byte) error {
 	return nil
 }
 
-// wideText is the refusal of a text in that encoding. A mark tells iconv the order of the octets; where
-// there is none, the name does.
+// wideText is the refusal of a text in that encoding. A mark tells iconv the order of the octets;
+// where there is none, the name does.
 func wideText(encoding string) error {
 	return NoListError("it is " + encoding + " text; convert it to UTF-8 first, for example with iconv -f " + encoding + " -t UTF-8")
 }
@@ -85,8 +85,8 @@ func controls(start []byte) (n int) {
 
 func isZip(start []byte) bool { return bytes.HasPrefix(start, []byte(zipMember)) }
 
-// zipMember begins each member of a zip archive. 22 octets on, the length of its name follows, and 26 on
-// the name.
+// zipMember begins each member of a zip archive. 22 octets on, the length of its name follows, and
+// 26 on the name.
 const zipMember = "PK\x03\x04"
 
 const errBinary = NoListError("it is binary and no list of URLs; give a text file with one URL a line")
@@ -95,8 +95,8 @@ func packedWith(name, unpack string) error {
 	return NoListError("it is packed with " + name + "; unpack it first: " + unpack + " FILE | sonde scan")
 }
 
-// isOffice tells a document of Office Open XML or OpenDocument from another zip: by the names of its
-// first members.
+// isOffice tells a document of Office Open XML or OpenDocument from another zip: by the names of
+// its first members.
 func isOffice(start []byte) bool {
 	for len(start) > 0 {
 		i := bytes.Index(start, []byte(zipMember))
@@ -116,8 +116,8 @@ func isOffice(start []byte) bool {
 	return false
 }
 
-// isUTF16 reports whether of the first characters' two octets the one that is at zero (0 or 1) is NUL,
-// as in UTF-16 without a mark.
+// isUTF16 reports whether of the first characters' two octets the one that is at zero (0 or 1) is
+// NUL, as in UTF-16 without a mark.
 func isUTF16(start []byte, zero int) bool {
 	const enough = 8 // characters
 	if len(start) < 2*enough {

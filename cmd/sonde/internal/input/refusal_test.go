@@ -63,8 +63,8 @@ func wide(text string, lowFirst bool) string {
 	return string(b)
 }
 
-// What is no list is known by its content: in a file before anything is done, from a pipe before the
-// first line.
+// What is no list is known by its content: in a file before anything is done, from a pipe before
+// the first line.
 func TestWhatIsNoListIsRefused(t *testing.T) {
 	const url = "http://a.test/\n"
 	archive := tarred(t, url)

@@ -31,8 +31,8 @@ func NewScanner(r io.Reader) *Scanner {
 	return &Scanner{r: bufio.NewReaderSize(r, lineBuffer), end: '\n'}
 }
 
-// Offset returns the number of bytes of text up to the end of the line that Next returned last, with
-// what was passed over: at the end, all of them.
+// Offset returns the number of bytes of text up to the end of the line that Next returned last,
+// with what was passed over: at the end, all of them.
 func (s *Scanner) Offset() int64 { return s.offset }
 
 // Next returns the next input line, without its line end: LF, CRLF, or the end of the text; CR in a
@@ -119,7 +119,8 @@ func (s *Scanner) line() (string, error) {
 	return inputOf(raw), nil
 }
 
-// longLine takes a line that is too long, or the start of it when it is not whole, and skips the rest.
+// longLine takes a line that is too long, or the start of it when it is not whole, and skips the
+// rest.
 func (s *Scanner) longLine(start []byte, whole bool) (string, error) {
 	head := bytes.Clone(start[:MaxLine+1]) // skipLine overwrites start
 	blank := isBlank(start)

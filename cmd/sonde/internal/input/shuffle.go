@@ -11,9 +11,9 @@ const (
 	windowBytes = 32 << 20
 )
 
-// Shuffle mixes the order of inputs in a bounded window: an input moves forward by at most the window,
-// and may stay behind for long. So a list that is sorted by host is spread over its hosts, and
-// memory does not grow with the list. The same seed and inputs give the same order.
+// Shuffle mixes the order of inputs in a bounded window: an input moves forward by at most the
+// window, and may stay behind for long. So a list that is sorted by host is spread over its hosts,
+// and memory does not grow with the list. The same seed and inputs give the same order.
 type Shuffle struct {
 	rnd   *rand.Rand
 	rows  []numberedRow

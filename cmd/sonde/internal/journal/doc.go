@@ -8,8 +8,8 @@
 // wanted. An input is done when the output holds its record or the journal its bit. All others are
 // done by the next run, so that in the end each is there exactly once.
 //
-// Where a line stands for several inputs, its parts, a record has the part beside the n, and the two
-// are one number in the journal: see [Journal.Number].
+// Where a line stands for several inputs, its parts, a record has the part beside the n, and the
+// two are one number in the journal: see [Journal.Number].
 //
 // # The file
 //
@@ -21,8 +21,8 @@
 //	           page that is not empty
 //
 // A position is how many inputs were read, SHA-256 over these, each with LF, and whether the list
-// ended there. Of an input counts what its record has: the line or URL, and with --meta what the row
-// carries. It is a hash that needs no key, and with its instructions in the CPU it costs less
+// ended there. Of an input counts what its record has: the line or URL, and with --meta what the
+// row carries. It is a hash that needs no key, and with its instructions in the CPU it costs less
 // for a line than reading it does.
 //
 // # The order of writes

@@ -43,9 +43,9 @@ type Journal struct {
 	verified bool // the lines of the run that this one goes on from have been read again
 }
 
-// rowHash is SHA-256 over inputs, each with LF: of lines, what sha256sum says of the list without its
-// comments. What a row carries stands behind its URL and a tab. It takes many rows at once, because
-// each call has its price.
+// rowHash is SHA-256 over inputs, each with LF: of lines, what sha256sum says of the list without
+// its comments. What a row carries stands behind its URL and a tab. It takes many rows at once,
+// because each call has its price.
 type rowHash struct {
 	sha hash.Hash
 	buf []byte
@@ -129,8 +129,8 @@ func Is(path string) bool {
 	return err == nil && string(start) == headerStart
 }
 
-// Filtered returns the number of inputs that are done although the output does not tell. It must not be
-// called once Rows is.
+// Filtered returns the number of inputs that are done although the output does not tell. It must
+// not be called once Rows is.
 func (j *Journal) Filtered() int64 { return j.filtered.Len() }
 
 // Header returns the header, for [Check].
@@ -139,8 +139,8 @@ func (j *Journal) Header() Header { return j.header }
 // Stored returns how far the run had come that this one goes on from.
 func (j *Journal) Stored() Position { return j.stored }
 
-// Done takes the number of a record that the output holds already. It must not be called once Rows is.
-// An error means that the output is not one that a run has written.
+// Done takes the number of a record that the output holds already. It must not be called once Rows
+// is. An error means that the output is not one that a run has written.
 func (j *Journal) Done(number int64) error {
 	added, err := j.done.Add(number)
 	if err == nil && !added {
@@ -167,8 +167,8 @@ func (j *Journal) Before() int64 {
 	return j.before
 }
 
-// MarkFiltered notes that the input with a number is done, although the output does not tell. It may be
-// called from several goroutines at once, for what Rows has given out.
+// MarkFiltered notes that the input with a number is done, although the output does not tell. It
+// may be called from several goroutines at once, for what Rows has given out.
 func (j *Journal) MarkFiltered(number int64) error {
 	if j.file == nil {
 		return nil
@@ -186,8 +186,8 @@ func (j *Journal) MarkFiltered(number int64) error {
 	return nil
 }
 
-// MarkMatch notes that an input came to what the exit status is to tell, also that of a run which goes on
-// from this one. It must be called before the output gets the record of that input.
+// MarkMatch notes that an input came to what the exit status is to tell, also that of a run which
+// goes on from this one. It must be called before the output gets the record of that input.
 func (j *Journal) MarkMatch() {
 	j.reading.Lock()
 	defer j.reading.Unlock()

@@ -57,8 +57,8 @@ func TestANumberIsThatOfItsLineAndPart(t *testing.T) {
 	}
 }
 
-// However many parts of a line an earlier run has done, the next one is given exactly the others, also
-// where the line was not read by then, as after a loss of power.
+// However many parts of a line an earlier run has done, the next one is given exactly the others,
+// also where the line was not read by then, as after a loss of power.
 func TestLinesGivesOutThePartsThatAreNotDone(t *testing.T) {
 	list := []string{"a", "bbb", "cc", "d", "ee"}
 	all := []string{"1.1a", "2.1bbb", "2.2bbb", "2.3bbb", "3.1cc", "3.2cc", "4.1d", "5.1ee", "5.2ee"}

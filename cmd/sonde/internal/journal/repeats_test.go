@@ -20,8 +20,8 @@ func skipKnown(j *Journal) {
 	})
 }
 
-// However far an earlier run has come, each run leaves the repetitions out, and what comes first in the
-// list is done once, also where it is another's.
+// However far an earlier run has come, each run leaves the repetitions out, and what comes first in
+// the list is done once, also where it is another's.
 func TestRepetitionsAreLeftOutByEachRun(t *testing.T) {
 	list := []string{"a", "ab", "c", "bca", "d", "dd"}
 	even := func(n int64) bool { return n%2 == 0 }

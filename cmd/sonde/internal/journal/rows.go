@@ -9,8 +9,8 @@ import (
 // Err returns what ended the loop over Rows early, once that has ended: a [MismatchError], or nil.
 func (j *Journal) Err() error { return j.err }
 
-// Held returns, once the loop over Rows has ended, how many inputs, or parts of them, were read, are
-// not done, and were not given out.
+// Held returns, once the loop over Rows has ended, how many inputs, or parts of them, were read,
+// are not done, and were not given out.
 func (j *Journal) Held() int64 { return int64(len(j.held)) }
 
 // numbered is an input with its number, or that of one of its parts.
@@ -19,10 +19,10 @@ type numbered struct {
 	row    input.Row
 }
 
-// Rows numbers the inputs from 1 and gives out those that are not done, or their parts, each with its
-// number: see [Journal.Split]. It may be called once. Lines of which mine says false, by their ordinal,
-// count for the comparison alone; a nil mine is true of all. ended says, when rows has ended, whether
-// that was the list's end, and not an early one.
+// Rows numbers the inputs from 1 and gives out those that are not done, or their parts, each with
+// its number: see [Journal.Split]. It may be called once. Lines of which mine says false, by their
+// ordinal, count for the comparison alone; a nil mine is true of all. ended says, when rows has
+// ended, whether that was the list's end, and not an early one.
 //
 // The inputs of the run that this one goes on from must be the same as then. Those of them that are
 // not done, which are few, are held back until that is known; then they come in order. If they are
@@ -131,8 +131,8 @@ func (j *Journal) note(row input.Row, parts int) {
 	}
 }
 
-// again reports whether an earlier run has done a number. Nobody changes the sets while it is called:
-// that is before the first line is given out.
+// again reports whether an earlier run has done a number. Nobody changes the sets while it is
+// called: that is before the first line is given out.
 func (j *Journal) again(number int64) bool {
 	if !j.done.Has(number) && !j.filtered.Has(number) {
 		return false

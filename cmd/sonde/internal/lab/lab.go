@@ -106,8 +106,8 @@ func (l *Lab) Close() error {
 
 // Dial tells where the lab really listens for an address from a URL of [Pages]: a loopback address
 // with port 80 leads to HTTP, with 443 to HTTPS; other ports of the table to where they refuse or
-// speak SSH; IPv6 loopback, where the lab does not listen, refuses. So does every address that is not
-// loopback: a scan of the lab stays on this machine, whatever its list says. It is for
+// speak SSH; IPv6 loopback, where the lab does not listen, refuses. So does every address that is
+// not loopback: a scan of the lab stays on this machine, whatever its list says. It is for
 // engine.Config.DialAddr.
 func (l *Lab) Dial(a netip.AddrPort) netip.AddrPort {
 	real, mapped := l.listener(a.Port())

@@ -155,8 +155,8 @@ func status(c *http.Client, url string) (code int, err error) {
 	return resp.StatusCode, err
 }
 
-// lenient are the pages that net/http judges in another way than testdata/README.md has it: it takes what
-// must be refused, or refuses what must be taken.
+// lenient are the pages that net/http judges in another way than testdata/README.md has it: it
+// takes what must be refused, or refuses what must be taken.
 var lenient = map[string]string{
 	brokenURL + "/no-colon": "refused by net/http, skipped by browsers",
 	brokenURL + "/version":  "taken by net/http whatever the number",

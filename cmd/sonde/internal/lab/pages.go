@@ -105,7 +105,8 @@ const (
 	idnHost    = "xn--bcher-kva.lab.test"
 )
 
-// zone holds each host name of the table, with addr as its address unless the table wants otherwise.
+// zone holds each host name of the table, with addr as its address unless the table wants
+// otherwise.
 func zone(addr netip.Addr) map[string]origin.Name {
 	const ttl = 5 * time.Minute
 	here := []netip.Addr{addr}

@@ -15,7 +15,8 @@ const (
 	redirectURL = "http://redirect.lab.test"
 )
 
-// chainPages are chains of each code: for 301 of every length, for the others the ends of the range.
+// chainPages are chains of each code: for 301 of every length, for the others the ends of the
+// range.
 func chainPages() []entry {
 	var out []entry
 	for _, code := range redirectCodes {

@@ -2,6 +2,6 @@
 // when it is over.
 //
 // A [Tally] counts every result, in constant memory. A [Meter] owns the terminal's last line while
-// the scan runs, and lends it out to whoever else writes there. A [Summary] is the tally at the end,
-// as text.
+// the scan runs, and lends it out to whoever else writes there. A [Summary] is the tally at the
+// end, as text.
 package progress

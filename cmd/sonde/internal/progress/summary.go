@@ -201,8 +201,8 @@ const (
 	narrow = 42
 )
 
-// times is the table of times: of one result its own, of several how they lie. A terminal that is too
-// narrow for it gets fewer columns.
+// times is the table of times: of one result its own, of several how they lie. A terminal that is
+// too narrow for it gets fewer columns.
 func (s Summary) times(b *strings.Builder, c *counts) {
 	rows := s.Tally.spreads()
 	if len(rows) == 0 {

@@ -111,8 +111,8 @@ func BenchmarkTallyAdd(b *testing.B) {
 	})
 }
 
-// What a webmaster has to write anew is counted, and an input that may be more than a URL is shown: the
-// first, cut where it is long.
+// What a webmaster has to write anew is counted, and an input that may be more than a URL is shown:
+// the first, cut where it is long.
 func TestSummaryTellsWhatMovedAndOfSpaces(t *testing.T) {
 	tally := NewTally(Checks)
 	for _, url := range []string{"http://a.test/1%202", "http://a.test/" + strings.Repeat("%20", 40), "http://a.test/"} {
@@ -228,7 +228,8 @@ func TestNarrowTerminalsHaveANarrowTable(t *testing.T) {
 	}
 }
 
-// A list of which no name was answered is the fault of who was asked, most likely, and not of the names.
+// A list of which no name was answered is the fault of who was asked, most likely, and not of the
+// names.
 func TestSummarySaysThatNoServerAnswered(t *testing.T) {
 	const sentence = "no DNS server has answered anything; look at --resolver"
 	dead := &engine.NameResult{Failed: true, Kind: engine.KindResolveTimeout, Err: engine.KindResolveTimeout}

@@ -142,7 +142,7 @@ func (e *Engine) Concurrency() int { return e.cfg.Concurrency }
 // that would be requested first, and Anomalies, which are InputSpace or none; or with the fault of
 // the input.
 func (e *Engine) Parse(t Target) *Result {
-	r := &Result{N: t.N, Input: t.Input, Part: t.Part, Value: t.Value}
+	r := &Result{N: t.N, Input: t.Input, Part: t.Part, Value: t.Value, ContentLength: -1, Timings: notReached()}
 	j := e.parse(t)
 	if j.err != nil {
 		r.fail(j.err)
@@ -227,6 +227,14 @@ func (e *Engine) end(s *session) {
 // stopping reports whether nothing further may start. ctx ends a moment before taking, which is its
 // child: what ended with it must not make room for others in between.
 func (s *session) stopping() bool { return s.ctx.Err() != nil || s.taking.Err() != nil }
+
+// endedBy returns the context that has ended, when the session is stopping.
+func (s *session) endedBy() context.Context {
+	if s.ctx.Err() != nil {
+		return s.ctx
+	}
+	return s.taking
+}
 
 func (e *Engine) isClosed() bool {
 	e.mu.Lock()

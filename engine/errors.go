@@ -151,7 +151,8 @@ func Kinds() []Kind {
 	return all
 }
 
-// Error makes a Kind a target of errors.Is: errors.Is(result.Err, KindConnectRefused).
+// Error makes a Kind a target of errors.Is: errors.Is(result.Err, KindConnectRefused). KindNone is a
+// non-nil error as well: it is Result.Err that is nil without a failure.
 func (k Kind) Error() string { return k.String() }
 
 // MarshalText gives the String.
@@ -187,8 +188,9 @@ func fault(kind Kind, phase Phase, cause error, format string, args ...any) *Err
 
 // canceled is the error of a check that ends because ctx has: its cause is what ctx gives for it.
 func canceled(ctx context.Context) *Error {
+	err := ctx.Err() // before the cause, which is there when the context has ended
 	cause := context.Cause(ctx)
-	if err := ctx.Err(); !errors.Is(cause, err) {
+	if !errors.Is(cause, err) {
 		cause = errors.Join(err, cause)
 	}
 	return fault(KindLocalCanceled, PhaseNone, cause, "canceled before it was done")

@@ -159,7 +159,7 @@ func (r *nameRun) lookUp(res *NameResult, t Target) {
 		return
 	}
 	if r.stopping() {
-		res.fail(canceled(r.taking))
+		res.fail(canceled(r.endedBy()))
 		return
 	}
 	began := res.Start
@@ -242,7 +242,7 @@ func sleep(ctx context.Context, d time.Duration) bool {
 }
 
 // MarshalJSON gives the record of AppendJSON.
-func (r *NameResult) MarshalJSON() ([]byte, error) { return r.AppendJSON(nil), nil }
+func (r NameResult) MarshalJSON() ([]byte, error) { return r.AppendJSON(nil), nil }
 
 // AppendJSON appends the record of r to dst, one JSON object without a line feed, and returns the
 // extended slice. No octet of it is a control character. Keys that do not apply are absent;

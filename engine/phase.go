@@ -75,7 +75,7 @@ func (t *Timings) Reached(p Phase) bool { return p < NumPhases && t.Phases[p] >=
 
 // String returns the phases that were reached, Lag and Total, as in "connect 1.2ms, wait 20ms, lag
 // 15µs, total 21.215ms".
-func (t *Timings) String() string {
+func (t Timings) String() string {
 	var b strings.Builder
 	for p, d := range t.Phases {
 		if d >= 0 {
@@ -110,6 +110,9 @@ const (
 
 // String returns the record's word; "" for SourceNone.
 func (s Source) String() string {
+	if s > SourceProcess {
+		return ""
+	}
 	return [...]string{"", "kernel", "process"}[s]
 }
 

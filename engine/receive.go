@@ -46,6 +46,9 @@ func (c *check) send() *Error {
 		return c.fail(kind, PhaseSend, err, "%s", sendText(kind, err))
 	}
 	c.clock.end(c.at())
+	if cap(c.out) > 4*startBuffer { // with a body; the check may wait for its next host
+		c.out = make([]byte, 0, startRequest)
+	}
 	return nil
 }
 
@@ -102,7 +105,7 @@ func (c *check) receive() *Error {
 }
 
 // read takes what has arrived into the free part of the buffer, and notes when it arrived and when
-// we saw it. What arrived after the deadline is not taken.
+// we saw it. What arrived after the check's deadline is not taken.
 func (c *check) read() error {
 	n, err := c.conn.Read(c.in[len(c.in):cap(c.in)])
 	if n == 0 {
@@ -119,7 +122,7 @@ func (c *check) read() error {
 	if !kernel || c.stale || at.After(now) {
 		at, kernel = now, false // the clock was stepped: the stamp means nothing
 	}
-	if kernel && at.After(c.until) {
+	if kernel && at.After(c.deadline) {
 		return os.ErrDeadlineExceeded // it came too late, and so does the timer, on a full machine
 	}
 	c.clock.stamped(kernel)

@@ -62,7 +62,9 @@ func (r *Result) AppendJSON(dst []byte, opt RecordOptions) []byte {
 	if r.Failed {
 		w.text("error_kind", r.Kind.String())
 		w.text("error_phase", r.Phase.String())
-		w.text("error", r.Err.Error())
+		if r.Err != nil {
+			w.text("error", r.Err.Error())
+		}
 	}
 	if !r.Start.IsZero() {
 		w.timings(&r.Timings)
@@ -95,7 +97,7 @@ func (r *Result) AppendJSON(dst []byte, opt RecordOptions) []byte {
 }
 
 // MarshalJSON gives the record of AppendJSON with its hops.
-func (r *Result) MarshalJSON() ([]byte, error) {
+func (r Result) MarshalJSON() ([]byte, error) {
 	return r.AppendJSON(nil, RecordOptions{Hops: true}), nil
 }
 

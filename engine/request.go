@@ -20,9 +20,10 @@ type request struct {
 type sentRequest struct {
 	method, url string
 	cookie      uint64
+	bare        bool
 }
 
-func (r *request) sent() sentRequest { return sentRequest{r.method, r.loc.url, r.cookie} }
+func (r *request) sent() sentRequest { return sentRequest{r.method, r.loc.url, r.cookie, r.bare} }
 
 // ownCookie is the part of the Cookie field that the caller gave, as one value.
 func (m *terms) ownCookie(r *request) string {

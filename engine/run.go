@@ -171,7 +171,7 @@ func (r *run) do(j job) (host string, waits bool) {
 	}
 	switch {
 	case r.stopping(): // what waited when the end came ends with it
-		c.finish(canceled(r.taking))
+		c.finish(canceled(r.endedBy()))
 	case j.check != nil:
 		waits = c.resume()
 	default:

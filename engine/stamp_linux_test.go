@@ -47,11 +47,12 @@ func TestWaitAndReceiveEndAtTheStampNotAtTheRead(t *testing.T) {
 	}
 }
 
-// The deadline counts for the arrival, not for when the process comes to look.
+// The check's deadline counts for the arrival, not for when the process comes to look.
 func TestWhatArrivesAfterTheDeadlineIsTooLate(t *testing.T) {
 	c, _ := answeredBeforeRead(t)
 	sent := c.clock.last
-	c.until = c.res.Start.Add(sent)
+	c.deadline = c.res.Start.Add(sent)
+	c.until = c.deadline
 	err := c.receive()
 	if err == nil || err.Kind != KindReceiveTimeout || c.hop.StatusCode != 0 {
 		t.Fatalf("%v, status %d", err, c.hop.StatusCode)
@@ -60,6 +61,16 @@ func TestWhatArrivesAfterTheDeadlineIsTooLate(t *testing.T) {
 	c.endHop()
 	if spent := c.hop.Timings.Total - c.hop.Timings.Lag - c.hop.Timings.Phases[PhaseProcess]; spent > sent {
 		t.Errorf("%v in phases under a limit of %v", spent, sent)
+	}
+}
+
+// The stamp of a read is that of its last byte. A head that is whole came before the body behind it, whose
+// deadline is the check's.
+func TestAWholeHeadIsTakenAlthoughTheBodyCameAfterTheHeadTimeout(t *testing.T) {
+	c, _ := answeredBeforeRead(t)
+	c.until = c.res.Start.Add(c.clock.last)
+	if err := c.receive(); err != nil || c.hop.StatusCode != 200 {
+		t.Errorf("%v, status %d", err, c.hop.StatusCode)
 	}
 }
 

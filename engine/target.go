@@ -29,13 +29,14 @@ type Target struct {
 	// is said of [Config.Header] holds.
 	Header []HeaderField
 	// Body is the content of the request, with a Content-Length; an empty one that is not nil is
-	// said to be of no bytes. It must not change until the check has ended. A redirect of 307 or
-	// 308 has it sent again, also to another origin; 301, 302 and 303 drop it together with the
-	// method. It is copied for each request that is under way, and HeadTimeout covers its sending.
+	// said to be of no bytes. It must not change until the check has ended. A redirect has it sent
+	// again, to another origin too, unless it makes a GET of the request: 303 does of every method
+	// but HEAD, 301 and 302 do of POST. It is copied for each request while that is sent, and
+	// HeadTimeout covers the sending.
 	Body []byte
 	// Expect is what the body of the last response should hold.
 	Expect Expect
-	// Timeout is for one try of the check, all hops.
+	// Timeout is for one try of the check, all hops. A look-up has no more than the Config's.
 	Timeout time.Duration
 	// NoFollow takes a redirect as the final answer.
 	NoFollow bool

@@ -89,6 +89,18 @@ func TestABodyGoesWhereTheRedirectSaysSo(t *testing.T) {
 	}
 }
 
+// The same URL asked for without the body is another request.
+func TestARedirectThatDropsTheBodyIsNoLoop(t *testing.T) {
+	s := newSite(t, Config{}, origin.Mux{"/": func(c *origin.Conn, r *origin.Request) {
+		if len(r.Body) > 0 {
+			origin.Redirect(303, "/")(c, r)
+			return
+		}
+		origin.Respond(200, "")(c, r)
+	}})
+	expect(t, s.Check(t.Context(), Target{Input: "a.test", Method: "GET", Body: []byte("x")}), KindNone, 200)
+}
+
 func TestATargetHasItsOwnLimitsAndExpectation(t *testing.T) {
 	s := newSite(t, Config{Timeout: time.Hour, HeadTimeout: time.Hour, FailUnexpected: true}, origin.Mux{
 		"/silent": origin.Hang, "/moved": origin.Redirect(302, "/text"), "/text": origin.Respond(200, "some text")})

@@ -33,7 +33,7 @@ type scanOptions struct {
 	retryMaxWait time.Duration
 
 	method, userAgent string
-	data              []byte
+	data              body
 	headFirst         bool
 	header            []engine.HeaderField
 	maxRedirects      int
@@ -113,17 +113,22 @@ func (o *scanOptions) check() error {
 	if err := errors.Join(o.bulkOptions.check(), o.names.check()); err != nil {
 		return err
 	}
+	if o.data != nil && !o.given.Changed("method") { // as if given: a later run goes by the flags
+		if err := o.given.Lookup("method").Value.Set("POST"); err != nil {
+			return err
+		}
+	}
 	switch {
 	case !o.retryOn.empty() && o.retries == 0:
 		return usageError("--retry-on needs the number of further tries; give --retries 2 as well")
 	case o.failOn.none && (o.failOn.errors || !o.failOn.empty()):
 		return usageError("--fail-on none goes with nothing else; leave out one of them")
-	case o.headFirst && o.method != "GET" && o.method != "HEAD":
-		return usageError("--head-first sends HEAD and then GET, and -X asks for %s; "+
-			"leave out one of them", o.method)
 	case o.headFirst && o.data != nil:
 		return usageError("--head-first begins with a request without a body, and --data gives one; " +
 			"leave out one of them")
+	case o.headFirst && o.method != "GET" && o.method != "HEAD":
+		return usageError("--head-first sends HEAD and then GET, and -X asks for %s; "+
+			"leave out one of them", o.method)
 	case o.headFirst && o.needsContent() != "":
 		return usageError("%s looks at the body, and --head-first sends HEAD, whose answer has none; "+
 			"leave out one of them", o.needsContent())
@@ -200,15 +205,6 @@ func isOurs(addr netip.Addr) bool {
 	return true
 }
 
-// requestMethod is the method of the first request: a body is posted unless the user says
-// otherwise.
-func (o *scanOptions) requestMethod() string {
-	if o.data != nil && !o.given.Changed("method") {
-		return "POST"
-	}
-	return o.method
-}
-
 // config says the options in the engine's terms, where 0 is "the default" and never "none".
 func (o *scanOptions) config() engine.Config {
 	cfg := engine.Config{
@@ -219,7 +215,7 @@ func (o *scanOptions) config() engine.Config {
 		Retries:         o.retries,
 		RetryMaxWait:    o.retryMaxWait,
 		Bare:            o.bare,
-		Method:          o.requestMethod(),
+		Method:          o.method,
 		Body:            o.data,
 		HeadFirst:       o.headFirst,
 		Header:          o.header,

@@ -109,7 +109,7 @@ func (o *scanOptions) retryFlags(f *pflag.FlagSet) {
 
 func (o *scanOptions) requestFlags(f *pflag.FlagSet) {
 	set(f, &o.method, "method", "X", "METHOD", "GET", parseMethod, "request method")
-	set(f, &o.data, "data", "", "TEXT|@FILE", "", parseData,
+	f.Var(&o.data, "data",
 		"send TEXT, or what FILE holds, as the body, with POST unless --method says otherwise; "+
 			"a Content-Type is yours to give with -H")
 	f.BoolVar(&o.headFirst, "head-first", false,

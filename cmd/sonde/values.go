@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"net/netip"
 	"os"
@@ -255,24 +256,45 @@ func parseMethod(s string) (string, error) {
 	return s, nil
 }
 
-// mostData is the most that a body may have: each request that is under way holds a copy.
+// mostData is the most that a body may have: each request that is being sent holds a copy.
 const mostData = 16 << 20
 
-// parseData reads the body of a request. "" is a body of no bytes.
-func parseData(s string) ([]byte, error) {
-	name, isFile := strings.CutPrefix(s, "@")
+// body is a flag that gives the body of a request; nil stands for none.
+type body []byte
+
+// Set takes a text, or reads the file whose name stands behind an @.
+func (b *body) Set(text string) error {
+	name, isFile := strings.CutPrefix(text, "@")
 	if !isFile {
-		return []byte(s), nil
+		*b = []byte(text)
+		return nil
 	}
-	data, err := os.ReadFile(name)
+	f, err := os.Open(name)
+	if err != nil {
+		return fmt.Errorf("%w; give the name of a file behind the @, or the text itself", output.Reason(err))
+	}
+	defer f.Close()
+	content, err := io.ReadAll(io.LimitReader(f, mostData+1))
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("%w; give the name of a file behind the @, or the text itself", output.Reason(err))
-	case len(data) > mostData:
-		return nil, errors.New("the file is longer than 16 MiB; give a shorter body")
+		return output.Reason(err)
+	case len(content) > mostData:
+		return errors.New("the file is longer than 16 MiB; give a shorter body")
 	}
-	return data, nil
+	*b = content
+	return nil
 }
+
+// String tells bodies apart, and none from one of no bytes.
+func (b *body) String() string {
+	if *b == nil {
+		return ""
+	}
+	return "=" + string(*b)
+}
+
+// Type names the value in the help.
+func (b *body) Type() string { return "TEXT|@FILE" }
 
 func parseUserAgent(s string) (string, error) {
 	if strings.TrimSpace(s) == "" || hasControl(s) {

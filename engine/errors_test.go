@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net"
 	"reflect"
-	"slices"
 	"testing"
 	"time"
 
@@ -91,7 +90,17 @@ func TestAnErrorTellsDrainFromClose(t *testing.T) {
 		srv := serve(t, origin.Respond(200, ""))
 		e := newEngine(t, Config{Concurrency: 1, HostConcurrency: 1, Rate: 0.5})
 		var kept []error
-		err := e.Run(t.Context(), targets(slices.Repeat([]string{"http://" + srv.Addr().String()}, 3)...), func(r *Result) {
+		taken := make(chan struct{})
+		all := func(yield func(Target) bool) {
+			defer close(taken)
+			for range 3 {
+				if !yield(Target{Input: "http://" + srv.Addr().String()}) {
+					return
+				}
+			}
+		}
+		err := e.Run(t.Context(), all, func(r *Result) {
+			<-taken // what is not taken has no result
 			if r.Failed {
 				kept = append(kept, r.Err)
 				return

@@ -119,6 +119,17 @@ func TestATargetHasItsOwnLimitsAndExpectation(t *testing.T) {
 	}
 }
 
+// The time that a Target has may be longer than the Config's as well.
+func TestATargetMayHaveMoreTimeThanTheConfigGives(t *testing.T) {
+	srv := serve(t, origin.Respond(200, ""))
+	e := newEngine(t, Config{Timeout: 1})
+	if r := probe(t, e, srv.Addr().String()); !r.Kind.IsTimeout() {
+		t.Errorf("in 1 ns it came to %v, status %d", r.Kind, r.StatusCode)
+	}
+	r := e.Check(t.Context(), Target{Input: srv.Addr().String(), Timeout: time.Hour})
+	expect(t, r, KindNone, 200)
+}
+
 // A HEAD first would ask without the body, and its answer has nothing to be expected.
 func TestHeadFirstIsNotForATargetWithABody(t *testing.T) {
 	s := newSite(t, Config{HeadFirst: true}, origin.Mux{"/": origin.Respond(200, "x")})

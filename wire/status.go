@@ -203,7 +203,7 @@ func statusCode(b []byte) (code int, reason []byte, err error) {
 	case b[3] == ' ':
 		return code, b[4:], nil
 	case b[3] == '\r', b[3] == '\n':
-		return code, nil, misfit(b[3:], nil)
+		return code, nil, nil // whether the CR ends the line is seen with the whole of it
 	}
 	return 0, nil, ErrStatusLine
 }
